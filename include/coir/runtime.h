@@ -1,0 +1,85 @@
+/*
+ * coir/runtime.h - running a program's tasks.
+ *
+ *     int main(void)
+ *     {
+ *         return coir_run(program, NULL) < 0;
+ *     }
+ *
+ * coir_run() starts one worker thread per CPU, runs program(NULL) as the main
+ * task, and takes everything down again when that task has returned, in this
+ * order: what still runs is cancelled; it is waited for, at most
+ * options.shutdown_grace, after which the tasks that did not end are named on
+ * stderr; the blocking pool is stopped; the workers end and close their rings.
+ *
+ * Ctrl-C.  While coir_run() holds the default handler of SIGINT, the first
+ * SIGINT cancels the main task, and the second ends the process.  A handler of
+ * the program's own is left alone, and so is SIGINT ignored, as shells set it
+ * for background jobs.
+ *
+ * Environment (each read once, at the start of a run; options that are set in
+ * the program win, save COIR_WORKERS, which overrides):
+ *
+ *   COIR_WORKERS=n        number of workers
+ *   COIR_DRIVER=io_uring  which driver does the input and output
+ *   COIR_DEBUG=word,word  migrate    each suspension resumes on another worker
+ *                         noinline   await never runs a task on its own stack
+ *                         report     name the tasks a run had to cancel
+ */
+#ifndef COIR_RUNTIME_H
+#define COIR_RUNTIME_H
+
+#include <stddef.h>
+
+#include "coir/defs.h"
+#include "coir/task.h"
+#include "coir/time.h"
+
+COIR_BEGIN_DECLS
+
+enum coir_driver_kind {
+    COIR_DRIVER_AUTO, /* what the environment says, else io_uring */
+    COIR_DRIVER_IO_URING,
+    COIR_DRIVER_EPOLL,
+};
+
+/* How to run.  Every field's zero is its default. */
+typedef struct coir_options {
+    int workers;        /* default: the CPUs that affinity and the control
+                           group's quota allow; at most COIR_WORKERS_MAX */
+    size_t stack_bytes; /* of a task; default and least: COIR_STACK_DEFAULT,
+                           COIR_STACK_MIN; rounded up */
+    int driver;         /* a coir_driver_kind */
+    coir_duration shutdown_grace; /* default 10 s; COIR_FOREVER waits */
+    int cpu_pinning;    /* 1: each worker stays on the CPU it started on */
+} coir_options;
+
+#define COIR_WORKERS_MAX 256
+#define COIR_STACK_DEFAULT ((size_t)64 * 1024)
+#define COIR_STACK_MIN ((size_t)16 * 1024)
+
+/*
+ * Run fn(arg) as the main task of a runtime of its own, until it returns and
+ * every other task has ended.  (asyncio.run)
+ *
+ * Any thread that is not a worker; inside a task it aborts.  The calling
+ * thread only waits.  Several runs may go on at once in several threads.
+ *
+ * arg       Borrowed until the call returns.
+ *
+ * Returns   what fn returned.  Before fn has begun: -ENOMEM; -EAGAIN if a
+ *           thread could not be started; -EPERM, -ENOSYS or -ENOMEM if the
+ *           kernel refuses io_uring (a line on stderr says why); -EINVAL for
+ *           options or environment that make no sense.  If fn returned >= 0
+ *           but tasks outlived shutdown_grace: -ETIMEDOUT, and their memory is
+ *           left alone.
+ * Suspends  never; it blocks its thread.
+ */
+COIR_API int coir_run(coir_fn *fn, void *arg);
+
+/* The same.  options is borrowed until the call returns; NULL is all defaults. */
+COIR_API int coir_run_with(const coir_options *options, coir_fn *fn, void *arg);
+
+COIR_END_DECLS
+
+#endif

@@ -1,0 +1,388 @@
+/*
+ * uring.c - the io_uring driver: one ring per worker.
+ *
+ * The ring is made by its worker's own thread, which alone submits to it and
+ * reaps from it (IORING_SETUP_SINGLE_ISSUER).  With DEFER_TASKRUN completions
+ * are posted only when that thread enters the kernel, and TASKRUN_FLAG says in
+ * the ring's flags that there are some to post, so `ready` is a few loads.
+ *
+ * Operations are begun by filling a submission entry; the entries of many tasks
+ * go to the kernel in one call, when the worker has run dry or its ticks are
+ * used up.
+ *
+ * An operation has a slot while it is in flight, and its entry's user_data names
+ * slot and generation.  The terminal completion frees the slot and raises the
+ * generation, so that a completion that comes twice, or for an operation that is
+ * over, is recognised and dropped.
+ *
+ * A worker is woken by a write to its eventfd, which the ring polls.  The event
+ * is never read: each write completes the (multishot) poll once more.
+ */
+#include <errno.h>
+#include <liburing.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "runtime/driver.h"
+#include "runtime/sys.h"
+
+#ifdef COIR_SMALL
+#define ENTRIES 4u
+#define SLOTS_START 2u
+#else
+#define ENTRIES 256u
+#define SLOTS_START 64u
+#endif
+#define ENTRIES_LEAST 4u
+#define NOWHERE UINT32_MAX
+
+/* user_data of what is no operation. */
+#define DATA_CANCEL 0u
+#define DATA_WAKE 1u
+#define DATA_FIRST_SLOT 2u
+
+struct slot {
+    struct coir_op *op; /* NULL: free */
+    uint32_t generation;
+    uint32_t next_free;
+};
+
+struct ring {
+    struct io_uring io;
+    int event;
+    bool wake_armed;
+    struct slot *slots;
+    uint32_t slot_count, free_slot;
+};
+
+static struct ring *ring_of(struct coir_worker *worker)
+{
+    return *coir_worker_driver_state(worker);
+}
+
+/* Slots. */
+
+static bool grow_slots(struct ring *ring)
+{
+    uint32_t count = ring->slot_count ? ring->slot_count * 2 : SLOTS_START;
+    struct slot *slots = coir_sys_realloc(ring->slots, count * sizeof *slots);
+
+    if (!slots)
+        return false;
+    for (uint32_t i = ring->slot_count; i < count; i++)
+        slots[i] = (struct slot){ .next_free = i + 1 < count ? i + 1 : NOWHERE };
+    ring->free_slot = ring->slot_count;
+    ring->slots = slots;
+    ring->slot_count = count;
+    return true;
+}
+
+static bool take_slot(struct ring *ring, struct coir_op *op)
+{
+    struct slot *slot;
+
+    if (ring->free_slot == NOWHERE && !grow_slots(ring))
+        return false;
+    op->id = ring->free_slot;
+    slot = &ring->slots[ring->free_slot];
+    ring->free_slot = slot->next_free;
+    slot->op = op;
+    op->id = (op->id + DATA_FIRST_SLOT) | (uint64_t)slot->generation << 32;
+    return true;
+}
+
+/* The operation that user_data names, its slot freed; NULL if it is over. */
+static struct coir_op *return_slot(struct ring *ring, uint64_t data)
+{
+    uint32_t i = (uint32_t)data - DATA_FIRST_SLOT;
+    struct slot *slot;
+    struct coir_op *op;
+
+    if (i >= ring->slot_count)
+        return NULL;
+    slot = &ring->slots[i];
+    if (!slot->op || slot->generation != (uint32_t)(data >> 32))
+        return NULL;
+    op = slot->op;
+    slot->op = NULL;
+    slot->generation++;
+    slot->next_free = ring->free_slot;
+    ring->free_slot = i;
+    return op;
+}
+
+/* Completions. */
+
+static void arm_wake(struct ring *ring);
+
+static void complete(struct ring *ring, const struct io_uring_cqe *cqe)
+{
+    struct coir_op *op;
+
+    if (cqe->user_data == DATA_WAKE) {
+        ring->wake_armed = cqe->flags & IORING_CQE_F_MORE;
+        return;
+    }
+    op = return_slot(ring, cqe->user_data);
+    if (op)
+        coir_op_complete(op, cqe->res);
+}
+
+static unsigned reap(struct ring *ring)
+{
+    struct io_uring_cqe *cqe;
+    unsigned head, n = 0;
+
+    io_uring_for_each_cqe(&ring->io, head, cqe) {
+        complete(ring, cqe);
+        n++;
+    }
+    io_uring_cq_advance(&ring->io, n);
+    if (!ring->wake_armed)
+        arm_wake(ring);
+    return n;
+}
+
+static bool uring_ready(struct coir_worker *worker)
+{
+    struct ring *ring = ring_of(worker);
+
+    return io_uring_sq_ready(&ring->io) || io_uring_cq_ready(&ring->io) ||
+           (__atomic_load_n(ring->io.sq.kflags, __ATOMIC_RELAXED) &
+            (IORING_SQ_TASKRUN | IORING_SQ_CQ_OVERFLOW));
+}
+
+static void uring_poll(struct coir_worker *worker)
+{
+    struct ring *ring = ring_of(worker);
+
+    io_uring_submit_and_get_events(&ring->io);
+    reap(ring);
+}
+
+static void uring_wait(struct coir_worker *worker, int64_t deadline)
+{
+    struct ring *ring = ring_of(worker);
+    int64_t left = deadline == INT64_MAX ? 0 : deadline - coir_sys_now();
+    struct __kernel_timespec timeout = { .tv_sec = left / 1000000000,
+                                         .tv_nsec = left % 1000000000 };
+    struct io_uring_cqe *cqe;
+
+    if (left < 0) {
+        uring_poll(worker);
+        return;
+    }
+    io_uring_submit_and_wait_timeout(&ring->io, &cqe, 1,
+                                     deadline == INT64_MAX ? NULL : &timeout, NULL);
+    reap(ring);
+}
+
+static void uring_wake(struct coir_worker *worker)
+{
+    if (ring_of(worker)) /* else it failed to open */
+        coir_sys_event_write(ring_of(worker)->event);
+}
+
+/* Submissions. */
+
+static struct io_uring_sqe *get_entry(struct ring *ring)
+{
+    struct io_uring_sqe *entry;
+
+    while (!(entry = io_uring_get_sqe(&ring->io))) {
+        int rc = io_uring_submit(&ring->io);
+        if (rc == -EBUSY || rc == -EAGAIN) { /* completions have piled up */
+            io_uring_get_events(&ring->io);
+            reap(ring);
+        }
+    }
+    return entry;
+}
+
+static void arm_wake(struct ring *ring)
+{
+    struct io_uring_sqe *entry = io_uring_get_sqe(&ring->io);
+
+    if (!entry)
+        return; /* the next reap tries again */
+    io_uring_prep_poll_multishot(entry, ring->event, POLL_IN);
+    io_uring_sqe_set_data64(entry, DATA_WAKE);
+    ring->wake_armed = true;
+}
+
+static void prepare(struct io_uring_sqe *entry, const struct coir_op *op)
+{
+    switch (op->code) {
+    case COIR_OP_READ:
+        io_uring_prep_read(entry, op->fd, op->memory, (unsigned)op->len, (uint64_t)-1);
+        break;
+    case COIR_OP_WRITE:
+        io_uring_prep_write(entry, op->fd, op->memory, (unsigned)op->len, (uint64_t)-1);
+        break;
+    case COIR_OP_ACCEPT:
+        io_uring_prep_accept(entry, op->fd, NULL, NULL, SOCK_CLOEXEC);
+        break;
+    case COIR_OP_CONNECT:
+        io_uring_prep_connect(entry, op->fd, op->memory, (socklen_t)op->len);
+        break;
+    case COIR_OP_POLL:
+        io_uring_prep_poll_add(entry, op->fd, (unsigned)op->len);
+        break;
+    case COIR_OP_OPEN:
+        io_uring_prep_openat(entry, op->fd, op->memory, op->flags, (mode_t)op->len);
+        break;
+    }
+}
+
+static int uring_submit(struct coir_worker *worker, struct coir_op *op)
+{
+    struct ring *ring = ring_of(worker);
+    struct io_uring_sqe *entry;
+
+    if (!take_slot(ring, op))
+        return -ENOMEM;
+    entry = get_entry(ring);
+    prepare(entry, op);
+    io_uring_sqe_set_data64(entry, op->id);
+    return 0;
+}
+
+static void uring_cancel(struct coir_worker *worker, struct coir_op *op)
+{
+    struct io_uring_sqe *entry = get_entry(ring_of(worker));
+
+    io_uring_prep_cancel64(entry, op->id, 0);
+    io_uring_sqe_set_data64(entry, DATA_CANCEL);
+}
+
+static void uring_cancel_fd(struct coir_worker *worker, int fd)
+{
+    struct ring *ring = ring_of(worker);
+    struct io_uring_sqe *entry;
+
+    io_uring_submit(&ring->io); /* entries not submitted are not found */
+    entry = get_entry(ring);
+    io_uring_prep_cancel_fd(entry, fd, IORING_ASYNC_CANCEL_ALL);
+    io_uring_sqe_set_data64(entry, DATA_CANCEL);
+    io_uring_submit(&ring->io);
+}
+
+/* Set-up. */
+
+static int try_setup(struct ring *ring, unsigned entries)
+{
+    static const unsigned ladder[] = {
+        IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN | IORING_SETUP_TASKRUN_FLAG,
+        IORING_SETUP_COOP_TASKRUN | IORING_SETUP_TASKRUN_FLAG,
+        0,
+    };
+    int rc = -EINVAL;
+
+    for (size_t i = 0; i < sizeof ladder / sizeof *ladder && rc == -EINVAL; i++) {
+        struct io_uring_params params = {
+            .flags = ladder[i] | IORING_SETUP_CQSIZE | IORING_SETUP_SUBMIT_ALL,
+            .cq_entries = entries * 4,
+        };
+        rc = io_uring_queue_init_params(entries, &ring->io, &params);
+    }
+    return rc;
+}
+
+/*
+ * Locked memory is limited per user, and the rings of a process that has just
+ * ended count for a moment longer: wait for that, then make do with less.
+ */
+static int setup(struct ring *ring)
+{
+    int64_t pause = 1000000;
+    unsigned entries = ENTRIES;
+    int rc;
+
+    while ((rc = try_setup(ring, entries)) == -ENOMEM) {
+        if (pause < 500000000) {
+            coir_sys_sleep(pause);
+            pause *= 2;
+        } else if (entries > ENTRIES_LEAST) {
+            entries /= 2;
+        } else {
+            break;
+        }
+    }
+    return rc;
+}
+
+static void complain(int rc)
+{
+    const char *cure = "see dmesg";
+    char line[256];
+    int n;
+
+    if (rc == -EPERM)
+        cure = "a container's seccomp profile or the sysctl kernel.io_uring_disabled forbids it";
+    else if (rc == -ENOSYS)
+        cure = "the kernel was built without it, or a seccomp profile hides it";
+    else if (rc == -ENOMEM)
+        cure = "the limit on locked memory is too small: raise ulimit -l";
+    n = snprintf(line, sizeof line, "coir: the kernel refuses io_uring (%s): %s\n",
+                 strerrorname_np(-rc), cure);
+    coir_sys_write(2, line, (size_t)n);
+}
+
+static int uring_open(struct coir_worker *worker)
+{
+    unsigned most[2] = { 4, 16 }; /* kernel threads for what cannot be polled */
+    struct ring *ring = coir_sys_calloc(1, sizeof *ring);
+    int rc;
+
+    if (!ring)
+        return -ENOMEM;
+    ring->free_slot = NOWHERE;
+    rc = setup(ring);
+    if (rc < 0) {
+        coir_sys_free(ring);
+        if (coir_worker_index(worker) == 0)
+            complain(rc);
+        return rc;
+    }
+    rc = ring->event = coir_sys_eventfd(0, 0);
+    if (rc < 0) {
+        io_uring_queue_exit(&ring->io);
+        coir_sys_free(ring);
+        return rc;
+    }
+    io_uring_register_ring_fd(&ring->io);
+    io_uring_register_iowq_max_workers(&ring->io, most);
+    io_uring_ring_dontfork(&ring->io);
+    *coir_worker_driver_state(worker) = ring;
+    arm_wake(ring);
+    return 0;
+}
+
+static void uring_close(struct coir_worker *worker)
+{
+    io_uring_queue_exit(&ring_of(worker)->io);
+}
+
+static void uring_release(struct coir_worker *worker)
+{
+    struct ring *ring = ring_of(worker);
+
+    coir_sys_close(ring->event);
+    coir_sys_free(ring->slots);
+    coir_sys_free(ring);
+    *coir_worker_driver_state(worker) = NULL;
+}
+
+const struct coir_driver coir_driver_uring = {
+    .name = "io_uring",
+    .open = uring_open,
+    .close = uring_close,
+    .release = uring_release,
+    .submit = uring_submit,
+    .cancel = uring_cancel,
+    .cancel_fd = uring_cancel_fd,
+    .ready = uring_ready,
+    .poll = uring_poll,
+    .wait = uring_wait,
+    .wake = uring_wake,
+};

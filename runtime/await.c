@@ -1,0 +1,355 @@
+/*
+ * await.c - creating tasks, awaiting them, and giving them up.
+ *
+ * The fast path.  create takes a descriptor from the worker's stock and pushes
+ * it; await, if the task is still the newest in the worker's own queue, takes
+ * it back and calls it like a function; its end returns the descriptor.  No
+ * locked instruction, no stack, no switch.  tests/rules/fast_path.py checks the
+ * compiled code for that.
+ *
+ * An inlined task runs on its awaiter's fiber, which could not have gone on
+ * anyway.  It is allowed while the stack has at least what a task is promised,
+ * and COIR_INLINE_MAX deep, so that walks over the chain stay short.  An awaiter
+ * never runs tasks other than the one it awaits: that could bury what it waits
+ * for under something that waits for it.
+ */
+#include "await.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "cancel.h"
+#include "group.h"
+#include "park.h"
+#include "sys.h"
+#include "worker.h"
+
+#define UNLIKELY(x) __builtin_expect(!!(x), 0)
+#define LIKELY(x) __builtin_expect(!!(x), 1)
+
+/* Creating. */
+
+static struct coir_worker *creator(const char *function)
+{
+    coir_fiber_of_caller(function);
+    return coir_current_worker();
+}
+
+/* Everything but a plain task. */
+static __attribute__((noinline)) bool equip(struct coir_worker *worker, struct coir_task *task,
+                                            const coir_task_options *options, const void *arg)
+{
+    size_t in_extra = options->arg_size > COIR_ARG_INLINE ? options->arg_size : 0;
+    uint64_t flags = coir_load_relaxed(&task->shared);
+
+    if (options->name || options->stack_bytes || options->pinned || in_extra) {
+        if (in_extra > SIZE_MAX - sizeof *task->extra)
+            return false;
+        task->extra = coir_sys_malloc(sizeof *task->extra + in_extra);
+        if (!task->extra)
+            return false;
+        memset(task->extra, 0, sizeof *task->extra);
+        if (options->name)
+            snprintf(task->extra->name, sizeof task->extra->name, "%s", options->name);
+        if (options->stack_bytes > worker->runtime->stack_bytes)
+            task->extra->stack_bytes = options->stack_bytes;
+        flags |= COIR_TASK_EXTRA | (options->pinned ? COIR_TASK_PINNED : 0);
+        coir_store_relaxed(&task->shared, flags);
+    }
+    if (options->arg_size) {
+        task->arg = in_extra ? task->extra->arg : task->copy;
+        memcpy(task->arg, arg, options->arg_size);
+    }
+    return true;
+}
+
+struct coir_task *coir_task_make(struct coir_worker *worker, const coir_task_options *options,
+                                 coir_fn *fn, const void *arg, void *site, uint64_t flags)
+{
+    struct coir_task *task = coir_task_alloc(&worker->runtime->tasks, &worker->tasks);
+
+    if (UNLIKELY(!task))
+        return NULL;
+    task->fn = fn;
+    task->arg = (void *)(uintptr_t)arg;
+    task->site = site;
+    coir_store_relaxed(&task->shared, flags);
+    coir_store_relaxed(&task->number, 0);
+    if (options && !equip(worker, task, options, arg)) {
+        coir_task_free(&worker->runtime->tasks, &worker->tasks, task);
+        return NULL;
+    }
+    coir_count(&worker->counters.spawned);
+    return task;
+}
+
+void coir_task_queue(struct coir_worker *worker, struct coir_task *task)
+{
+    if (UNLIKELY(coir_load_relaxed(&task->shared) & COIR_TASK_PINNED))
+        coir_worker_push(worker, coir_item_of_task(task) | COIR_ITEM_PINNED);
+    else
+        coir_worker_push_new(worker, task);
+}
+
+coir_task *coir_create_task(coir_fn *fn, void *arg)
+{
+    struct coir_worker *worker = coir_current_worker();
+    struct coir_task *task;
+
+    if (UNLIKELY(!worker || !coir_worker_is_running_task(worker)))
+        creator("coir_create_task");
+    task = coir_task_alloc(&worker->runtime->tasks, &worker->tasks);
+    if (UNLIKELY(!task))
+        return NULL;
+    task->fn = fn;
+    task->arg = arg;
+    task->site = __builtin_return_address(0);
+    coir_store_relaxed(&task->shared, 0);
+    coir_count(&worker->counters.spawned);
+    coir_worker_push_new(worker, task);
+    return task;
+}
+
+coir_task *coir_create_task_copy(coir_fn *fn, const void *arg, size_t size)
+{
+    coir_task_options options = { .arg_size = size };
+    struct coir_worker *worker = creator("coir_create_task_copy");
+    struct coir_task *task =
+        coir_task_make(worker, &options, fn, arg, __builtin_return_address(0), 0);
+
+    if (task)
+        coir_task_queue(worker, task);
+    return task;
+}
+
+coir_task *coir_create_task_with(const coir_task_options *options, coir_fn *fn, void *arg)
+{
+    struct coir_worker *worker = creator("coir_create_task_with");
+    struct coir_task *task =
+        coir_task_make(worker, options, fn, arg, __builtin_return_address(0), 0);
+
+    if (task)
+        coir_task_queue(worker, task);
+    return task;
+}
+
+/* Running a task on its awaiter's stack. */
+
+bool coir_inline_allowed(struct coir_worker *worker, struct coir_task *task)
+{
+    struct coir_fiber *fiber = worker->fiber;
+    uintptr_t here = (uintptr_t)__builtin_frame_address(0);
+    uint64_t flags = coir_load_relaxed(&task->shared);
+
+    return here > fiber->inline_floor && fiber->depth < COIR_INLINE_MAX &&
+           !(flags & COIR_TASK_PINNED) &&
+           !((flags & COIR_TASK_EXTRA) && task->extra->stack_bytes);
+}
+
+int coir_inline_run(struct coir_fiber *fiber, struct coir_task *task)
+{
+    struct coir_task *below = fiber->task;
+    int value;
+
+    task->next = below;
+    fiber->task = task;
+    fiber->depth++;
+    value = task->fn(task->arg);
+    if (UNLIKELY(task->scopes))
+        coir_misuse("coir", "a timeout, shield or group was left open by a function that "
+                            "has returned");
+    fiber->depth--;
+    fiber->task = below;
+    if (coir_load_relaxed(&task->fiber))
+        coir_store_relaxed(&task->fiber, NULL);
+    return value;
+}
+
+/* Awaiting. */
+
+/* The value of a task that the caller waited for: its own, or, if it only ended
+   because the caller was told to, the caller's reason. */
+static int value_for(struct coir_fiber *fiber, int value)
+{
+    int reason;
+
+    if (LIKELY(value != -ECANCELED))
+        return value;
+    reason = coir_cancel_pending(fiber);
+    return reason ? reason : value;
+}
+
+static int run_and_release(struct coir_worker *worker, struct coir_task *task)
+{
+    struct coir_fiber *fiber = worker->fiber;
+    int value = coir_inline_run(fiber, task);
+
+    worker = coir_current_worker();
+    coir_count(&worker->counters.finished);
+    coir_count(&worker->counters.inlined);
+    coir_task_free(&worker->runtime->tasks, &worker->tasks, task);
+    return value_for(fiber, value);
+}
+
+static void check_handle(struct coir_worker *worker, struct coir_task *task)
+{
+    uint64_t shared = coir_load_acquire(&task->shared);
+
+    if (!task->fn)
+        coir_misuse("coir_await", "the task was given up already");
+    if (shared & (COIR_TASK_MEMBER | COIR_TASK_DETACHED))
+        coir_misuse("coir_await", "the task '%s' %s", coir_task_name(task),
+                    shared & COIR_TASK_MEMBER ? "is a member of a group" : "is detached");
+    if (!(shared & COIR_TASK_DONE) && (shared & COIR_TASK_JOINER))
+        coir_misuse("coir_await", "the task '%s' is being awaited already", coir_task_name(task));
+    for (struct coir_task *below = worker->fiber->task; below; below = below->next)
+        if (below == task)
+            coir_misuse("coir_await", "the task '%s' would wait for itself",
+                        coir_task_name(task));
+    if (coir_task_runtime(task) != worker->runtime)
+        coir_misuse("coir_await", "the task '%s' belongs to another run", coir_task_name(task));
+}
+
+/* Ask to be unparked when the task ends.  False: it has ended. */
+static bool register_joiner(struct coir_task *task, struct coir_fiber *fiber)
+{
+    uint64_t shared = coir_load_acquire(&task->shared);
+
+    do {
+        if (shared & COIR_TASK_DONE)
+            return false;
+        if (shared & COIR_TASK_JOINER)
+            coir_misuse("coir_await", "the task '%s' is being awaited already",
+                        coir_task_name(task));
+    } while (!coir_cas_acq_rel(&task->shared, &shared, shared | (uintptr_t)fiber));
+    return true;
+}
+
+static int park_until_done(struct coir_fiber *fiber, struct coir_task *task)
+{
+    bool asked = false;
+    int value;
+    struct coir_worker *worker;
+
+    register_joiner(task, fiber);
+    while (!(coir_load_acquire(&task->shared) & COIR_TASK_DONE)) {
+        if (!asked && coir_cancel_prepare(fiber)) {
+            coir_cancel_task(task);
+            asked = true;
+        } else {
+            coir_park(fiber, "await", task);
+        }
+    }
+    value = (int)(uint32_t)coir_load_relaxed(&task->qpos);
+    worker = coir_current_worker();
+    coir_task_free(&worker->runtime->tasks, &worker->tasks, task);
+    return value_for(fiber, value);
+}
+
+static __attribute__((noinline)) int await_slow(struct coir_worker *worker, struct coir_task *task)
+{
+    struct coir_fiber *fiber = worker->fiber;
+
+    check_handle(worker, task);
+    if (worker->ticks < 0 && coir_worker_turn_is_over(worker)) {
+        coir_reschedule(fiber);
+        worker = coir_current_worker();
+    }
+    if (coir_inline_allowed(worker, task) &&
+        coir_runqueue_take_middle(&worker->queue, coir_load_relaxed(&task->qpos),
+                                  coir_item_of_task(task))) {
+        coir_runqueue_trim(&worker->queue);
+        return run_and_release(worker, task);
+    }
+    coir_worker_awaits_handed(worker, task);
+    return park_until_done(fiber, task);
+}
+
+int coir_await(coir_task *task)
+{
+    struct coir_worker *worker = coir_current_worker();
+
+    if (UNLIKELY(!worker || !coir_worker_is_running_task(worker)))
+        coir_fiber_of_caller("coir_await");
+    if (UNLIKELY(!task))
+        return -ENOMEM;
+    if (LIKELY(--worker->ticks >= 0 && coir_inline_allowed(worker, task) &&
+               coir_runqueue_take_newest(&worker->queue, coir_load_relaxed(&task->qpos),
+                                         coir_item_of_task(task))))
+        return run_and_release(worker, task);
+    return await_slow(worker, task);
+}
+
+int coir_wait_for(coir_task *task, coir_duration duration)
+{
+    coir_timeout limit;
+    int value;
+
+    coir_fiber_of_caller("coir_wait_for");
+    coir_timeout_begin(&limit, duration);
+    value = coir_await(task);
+    coir_timeout_end(&limit);
+    return value;
+}
+
+void coir_cancel(coir_task *task)
+{
+    if (task)
+        coir_cancel_task(task);
+}
+
+int coir_cancel_await(coir_task *task)
+{
+    coir_cancel(task);
+    return coir_await(task);
+}
+
+/* Giving up. */
+
+static bool on_own_stack(const struct coir_task *task)
+{
+    struct coir_worker *worker = coir_current_worker();
+    const char *arg = task->arg;
+
+    if (!worker || !coir_worker_is_running_task(worker))
+        return false;
+    return arg >= worker->fiber->stack.low && arg < worker->fiber->stack.top;
+}
+
+void coir_detach(coir_task *task)
+{
+    struct coir_worker *worker;
+    uint64_t shared;
+
+    if (!task)
+        return;
+    shared = coir_load_acquire(&task->shared);
+    if (!task->fn || (shared & COIR_TASK_DETACHED))
+        coir_misuse("coir_detach", "the task was given up already");
+    if (shared & (COIR_TASK_MEMBER | COIR_TASK_JOINER))
+        coir_misuse("coir_detach", "the task '%s' %s", coir_task_name(task),
+                    shared & COIR_TASK_MEMBER ? "is a member of a group" : "is being awaited");
+    if (!(shared & COIR_TASK_DONE) && on_own_stack(task))
+        coir_misuse("coir_detach", "the argument of task '%s' lies on the caller's stack",
+                    coir_task_name(task));
+    if (!(coir_or_acq_rel(&task->shared, COIR_TASK_DETACHED) & COIR_TASK_DONE))
+        return;
+    worker = coir_current_worker();
+    if (worker && worker->runtime == coir_task_runtime(task))
+        coir_task_free(&worker->runtime->tasks, &worker->tasks, task);
+    else
+        coir_task_free_foreign(&coir_task_runtime(task)->tasks, task);
+}
+
+bool coir_task_done(const coir_task *task)
+{
+    return !task || (coir_load_acquire(&((coir_task *)(uintptr_t)task)->shared) & COIR_TASK_DONE);
+}
+
+coir_task *coir_current_task(void)
+{
+    struct coir_worker *worker = coir_current_worker();
+
+    return worker && coir_worker_is_running_task(worker) ? worker->fiber->task : NULL;
+}

@@ -1,0 +1,29 @@
+/*
+ * await.h - what groups need of creating and inlining tasks.
+ */
+#ifndef COIR_RUNTIME_AWAIT_H
+#define COIR_RUNTIME_AWAIT_H
+
+#include "task.h"
+
+/* Tasks on one fiber, one awaited by the other. */
+#ifdef COIR_SMALL
+#define COIR_INLINE_MAX 3
+#else
+#define COIR_INLINE_MAX 64
+#endif
+
+/* Make a descriptor.  flags: for its shared word.  NULL when memory is out. */
+struct coir_task *coir_task_make(struct coir_worker *worker, const coir_task_options *options,
+                                 coir_fn *fn, const void *arg, void *site, uint64_t flags);
+
+/* Queue a new task on the caller's worker. */
+void coir_task_queue(struct coir_worker *worker, struct coir_task *task);
+
+/* Whether the task, not started, may run on the running fiber's stack. */
+bool coir_inline_allowed(struct coir_worker *worker, struct coir_task *task);
+
+/* Run it there.  May return on another worker. */
+int coir_inline_run(struct coir_fiber *fiber, struct coir_task *task);
+
+#endif

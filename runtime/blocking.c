@@ -1,0 +1,164 @@
+/*
+ * blocking.c - see blocking.h.
+ */
+#include "blocking.h"
+
+#include <errno.h>
+#include <string.h>
+#include <time.h>
+
+#include "cancel.h"
+#include "sys.h"
+#include "worker.h"
+
+enum { WAITED, DONE, ABANDONED };
+
+void coir_blocking_init(struct coir_blocking *blocking)
+{
+    pthread_condattr_t monotonic;
+
+    memset(blocking, 0, sizeof *blocking);
+    pthread_mutex_init(&blocking->lock, NULL);
+    pthread_condattr_init(&monotonic);
+    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+    pthread_cond_init(&blocking->work, &monotonic);
+    pthread_cond_init(&blocking->gone, &monotonic);
+    pthread_condattr_destroy(&monotonic);
+    blocking->last = &blocking->first;
+}
+
+void coir_blocking_destroy(struct coir_blocking *blocking)
+{
+    pthread_cond_destroy(&blocking->work);
+    pthread_cond_destroy(&blocking->gone);
+    pthread_mutex_destroy(&blocking->lock);
+}
+
+/* The lock is held. */
+static struct coir_job *next_job(struct coir_blocking *blocking)
+{
+    struct coir_job *job;
+
+    while (!blocking->first && !blocking->stopping) {
+        blocking->idle++;
+        pthread_cond_wait(&blocking->work, &blocking->lock);
+        blocking->idle--;
+    }
+    job = blocking->first;
+    if (job && !(blocking->first = job->next))
+        blocking->last = &blocking->first;
+    return job;
+}
+
+static void run_job(struct coir_blocking *blocking, struct coir_job *job)
+{
+    struct coir_fiber *fiber = job->fiber;
+    uint32_t state = WAITED;
+
+    job->run(job);
+    coir_add_relaxed(&blocking->done, 1);
+    if (coir_cas_acq_rel(&job->state, &state, DONE))
+        coir_unpark(fiber);
+    else
+        job->drop(job);
+}
+
+static void *thread_main(void *arg)
+{
+    struct coir_blocking *blocking = arg;
+    struct coir_job *job;
+
+    pthread_mutex_lock(&blocking->lock);
+    while ((job = next_job(blocking)) != NULL) {
+        pthread_mutex_unlock(&blocking->lock);
+        run_job(blocking, job);
+        pthread_mutex_lock(&blocking->lock);
+    }
+    blocking->threads--;
+    pthread_cond_signal(&blocking->gone);
+    pthread_mutex_unlock(&blocking->lock);
+    return NULL;
+}
+
+/* The lock is held.  Inherits the worker's signal mask. */
+static int start_thread(struct coir_blocking *blocking)
+{
+    pthread_attr_t detached;
+    pthread_t thread;
+    int rc;
+
+    pthread_attr_init(&detached);
+    pthread_attr_setdetachstate(&detached, PTHREAD_CREATE_DETACHED);
+    rc = coir_sys_thread_create(&thread, &detached, thread_main, blocking);
+    pthread_attr_destroy(&detached);
+    if (rc == 0)
+        blocking->threads++;
+    return rc;
+}
+
+static int enqueue(struct coir_blocking *blocking, struct coir_job *job)
+{
+    int rc = 0;
+
+    pthread_mutex_lock(&blocking->lock);
+    if (blocking->idle == 0 && blocking->threads < COIR_BLOCKING_THREADS)
+        rc = start_thread(blocking);
+    if (blocking->threads > 0) { /* one that could not be started is not missed */
+        rc = 0;
+        job->next = NULL;
+        *blocking->last = job;
+        blocking->last = &job->next;
+        pthread_cond_signal(&blocking->work);
+        coir_add_relaxed(&blocking->queued, 1);
+    }
+    pthread_mutex_unlock(&blocking->lock);
+    return rc;
+}
+
+int coir_blocking_run(struct coir_job *job)
+{
+    struct coir_fiber *fiber = coir_fiber_of_caller("coir_blocking_run");
+    int rc;
+
+    job->fiber = fiber;
+    coir_store_relaxed(&job->state, WAITED);
+    rc = enqueue(&coir_current_worker()->runtime->blocking, job);
+    if (rc < 0)
+        return rc;
+    while (coir_load_acquire(&job->state) == WAITED) {
+        uint32_t state = WAITED;
+        rc = coir_cancel_prepare(fiber);
+        if (rc == 0)
+            coir_park(fiber, "thread", job);
+        else if (coir_cas_acq_rel(&job->state, &state, ABANDONED)) {
+            coir_cancel_pending(fiber); /* tells the scope that is answerable */
+            return rc;
+        }
+    }
+    return 0;
+}
+
+static struct timespec timespec_of(int64_t ns)
+{
+    return (struct timespec){ .tv_sec = ns / 1000000000, .tv_nsec = ns % 1000000000 };
+}
+
+int coir_blocking_stop(struct coir_runtime *runtime)
+{
+    struct coir_blocking *blocking = &runtime->blocking;
+    struct timespec until;
+    int64_t deadline;
+    int rc = 0;
+
+    if (__builtin_add_overflow(coir_sys_now(), runtime->shutdown_grace, &deadline))
+        deadline = INT64_MAX;
+    until = timespec_of(deadline);
+    pthread_mutex_lock(&blocking->lock);
+    blocking->stopping = 1;
+    pthread_cond_broadcast(&blocking->work);
+    while (blocking->threads > 0 && rc == 0)
+        rc = pthread_cond_timedwait(&blocking->gone, &blocking->lock, &until);
+    rc = blocking->threads > 0 ? -ETIMEDOUT : 0;
+    pthread_mutex_unlock(&blocking->lock);
+    return rc;
+}

@@ -1,0 +1,59 @@
+/*
+ * blocking.h - a few threads for calls that can only block: name resolution.
+ *
+ * Threads start on demand, at most COIR_BLOCKING_THREADS per runtime, and end
+ * with it.  A job belongs to the pool from the call on; the task that waits for
+ * it may leave first, when it is cancelled, and then the pool drops the job once
+ * it has run.
+ *
+ *   state      left by
+ *   WAITED     the thread, having run the job: to DONE, and unparks the task,
+ *              whose it then is; or the task, cancelled: to ABANDONED
+ *   ABANDONED  the thread, having run the job, calls drop
+ */
+#ifndef COIR_RUNTIME_BLOCKING_H
+#define COIR_RUNTIME_BLOCKING_H
+
+#include <pthread.h>
+
+#include "atomics.h"
+
+#define COIR_BLOCKING_THREADS 4
+
+struct coir_fiber;
+struct coir_runtime;
+
+struct coir_job {
+    void (*run)(struct coir_job *job);  /* on a thread of the pool */
+    void (*drop)(struct coir_job *job); /* the same; nobody waits any more */
+    struct coir_job *next;
+    struct coir_fiber *fiber;
+    COIR_ATOMIC(uint32_t) state;
+};
+
+struct coir_blocking {
+    pthread_mutex_t lock;
+    pthread_cond_t work; /* a job, or the end */
+    pthread_cond_t gone; /* a thread has ended */
+    struct coir_job *first, **last;
+    int threads, idle;
+    int stopping;
+    COIR_ATOMIC(uint64_t) queued, done; /* counters */
+};
+
+void coir_blocking_init(struct coir_blocking *blocking);
+void coir_blocking_destroy(struct coir_blocking *blocking);
+
+/*
+ * Run the job on the pool and wait.  Tasks only.
+ *
+ * Returns  0: it has run, and is the caller's again; -ECANCELED or -ETIMEDOUT:
+ *          it is the pool's; -EAGAIN: no thread could be started, and it is the
+ *          caller's.
+ */
+int coir_blocking_run(struct coir_job *job);
+
+/* End the threads.  0, or -ETIMEDOUT if a job outlasted shutdown_grace. */
+int coir_blocking_stop(struct coir_runtime *runtime);
+
+#endif

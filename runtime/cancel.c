@@ -1,0 +1,333 @@
+/*
+ * cancel.c - see cancel.h; and the timeout and shield scopes.
+ */
+#include "cancel.h"
+
+#include <errno.h>
+
+#include "group.h"
+#include "sys.h"
+#include "worker.h"
+
+_Static_assert(sizeof(struct coir_timeout_state) <= sizeof(coir_timeout), "fits");
+_Static_assert(sizeof(struct coir_scope) <= sizeof(coir_shield), "fits");
+
+/* One walk's findings. */
+struct walk {
+    bool cancelled;
+    struct coir_timeout_state *late; /* the running task's outermost late scope */
+    int64_t now;                     /* read at most once */
+};
+
+static bool is_late(struct coir_timeout_state *timeout, struct walk *walk)
+{
+    if (timeout->late || timeout->deadline == COIR_FOREVER)
+        return timeout->late;
+    if (!walk->now)
+        walk->now = coir_sys_now();
+    timeout->late = walk->now >= timeout->deadline;
+    return timeout->late;
+}
+
+/* Look at the scopes of one task, from `scope` outwards.  False at a shield. */
+static bool look_at_scopes(struct coir_scope *scope, bool own, struct walk *walk)
+{
+    for (; scope; scope = scope->outer) {
+        switch ((enum coir_scope_kind)scope->kind) {
+        case COIR_SCOPE_SHIELD:
+            return false;
+        case COIR_SCOPE_GROUP:
+            walk->cancelled |= coir_group_is_cancelled((struct coir_group_state *)scope);
+            break;
+        case COIR_SCOPE_TIMEOUT:
+            if (!is_late((struct coir_timeout_state *)scope, walk))
+                break;
+            if (own)
+                walk->late = (struct coir_timeout_state *)scope;
+            else
+                walk->cancelled = true;
+            break;
+        }
+    }
+    return true;
+}
+
+static bool is_asked(struct coir_task *task)
+{
+    uint64_t shared = coir_load_seq_cst(&task->shared);
+
+    return (shared & COIR_TASK_CANCELLED) ||
+           ((shared & COIR_TASK_MEMBER) && coir_group_is_cancelled(task->group));
+}
+
+static void walk_from(struct coir_fiber *fiber, struct coir_scope *scope, struct walk *walk)
+{
+    struct coir_task *task = fiber->task;
+
+    while (look_at_scopes(scope, task == fiber->task, walk)) {
+        walk->cancelled |= is_asked(task);
+        task = task->next;
+        if (!task) {
+            struct coir_runtime *runtime = coir_load_relaxed(&fiber->worker)->runtime;
+            walk->cancelled |= coir_load_seq_cst(&runtime->stopping);
+            return;
+        }
+        scope = task->scopes;
+    }
+}
+
+static int reason_of(const struct walk *walk)
+{
+    return walk->cancelled ? -ECANCELED : walk->late ? -ETIMEDOUT : 0;
+}
+
+/* Tell the groups that the owner has been refused for a reason from outside. */
+static void tell_groups(struct coir_fiber *fiber)
+{
+    for (struct coir_scope *scope = fiber->task->scopes; scope; scope = scope->outer) {
+        if (scope->kind == COIR_SCOPE_SHIELD)
+            return;
+        if (scope->kind == COIR_SCOPE_GROUP) {
+            struct walk outside = { 0 };
+            walk_from(fiber, scope->outer, &outside);
+            scope->told |= reason_of(&outside) != 0;
+        }
+    }
+}
+
+static void check_top_scope(struct coir_fiber *fiber)
+{
+    struct coir_scope *top = fiber->task->scopes;
+    char *here = __builtin_frame_address(0);
+
+    if (top && (char *)top < here && (char *)top >= fiber->stack.low)
+        coir_misuse("coir", "a timeout, shield or group was left open by a function that "
+                            "has returned");
+}
+
+static __attribute__((noinline)) int pending_slow(struct coir_fiber *fiber)
+{
+    struct walk walk = { 0 };
+    int reason;
+
+    check_top_scope(fiber);
+    walk_from(fiber, fiber->task->scopes, &walk);
+    reason = reason_of(&walk);
+    if (!reason)
+        return 0;
+    if (reason == -ETIMEDOUT)
+        walk.late->scope.told = 1;
+    tell_groups(fiber);
+    return reason;
+}
+
+int coir_cancel_pending(struct coir_fiber *fiber)
+{
+    struct coir_task *task = fiber->task;
+    struct coir_runtime *runtime = coir_load_relaxed(&fiber->worker)->runtime;
+
+    if (!task->scopes && !task->next &&
+        !(coir_load_relaxed(&task->shared) & (COIR_TASK_CANCELLED | COIR_TASK_MEMBER)) &&
+        !coir_load_relaxed(&runtime->stopping))
+        return 0;
+    return pending_slow(fiber);
+}
+
+int coir_cancel_pending_outside(struct coir_fiber *fiber, struct coir_scope *scope, bool tell)
+{
+    struct walk walk = { 0 };
+    int reason;
+
+    walk_from(fiber, scope->outer, &walk);
+    reason = reason_of(&walk);
+    if (tell && reason == -ETIMEDOUT)
+        walk.late->scope.told = 1;
+    return reason;
+}
+
+/* Make the fiber findable for those who cancel its tasks. */
+static void publish(struct coir_fiber *fiber)
+{
+    struct coir_task *task = fiber->task;
+
+    if (coir_load_relaxed(&task->fiber))
+        return; /* then those below it are published too */
+    for (; task && !coir_load_relaxed(&task->fiber); task = task->next) {
+        coir_store_relaxed(&task->fiber, fiber);
+        if (coir_load_relaxed(&task->shared) & COIR_TASK_MEMBER)
+            coir_group_enter(task->group, task);
+    }
+    coir_fence_seq_cst(); /* [C] */
+}
+
+/* Arm the deadlines that could end the wait.  False when memory is out. */
+static bool arm(struct coir_fiber *fiber)
+{
+    struct coir_worker *worker = coir_current_worker();
+
+    for (struct coir_task *task = fiber->task; task; task = task->next) {
+        for (struct coir_scope *scope = task->scopes; scope; scope = scope->outer) {
+            struct coir_timeout_state *timeout = (struct coir_timeout_state *)scope;
+            if (scope->kind == COIR_SCOPE_SHIELD)
+                return true;
+            if (scope->kind != COIR_SCOPE_TIMEOUT || timeout->timer ||
+                timeout->deadline == COIR_FOREVER)
+                continue;
+            timeout->timer = coir_timer_arm(&worker->timers, timeout->deadline, fiber);
+            if (!timeout->timer)
+                return false;
+        }
+    }
+    return true;
+}
+
+int coir_cancel_prepare(struct coir_fiber *fiber)
+{
+    struct walk walk = { 0 };
+
+    publish(fiber);
+    walk_from(fiber, fiber->task->scopes, &walk);
+    if (!reason_of(&walk) && !arm(fiber))
+        return -ENOMEM;
+    return reason_of(&walk);
+}
+
+void coir_cancel_task(struct coir_task *task)
+{
+    struct coir_fiber *fiber;
+
+    if (coir_or_seq_cst(&task->shared, COIR_TASK_CANCELLED) & COIR_TASK_DONE)
+        return;
+    coir_fence_after_rmw(); /* [C] */
+    fiber = coir_load_relaxed(&task->fiber);
+    if (fiber)
+        coir_unpark(fiber);
+}
+
+/* Scopes. */
+
+void coir_scope_open(struct coir_scope *scope, enum coir_scope_kind kind, const char *function)
+{
+    struct coir_fiber *fiber = coir_fiber_of_caller(function);
+    struct coir_task *task = fiber->task;
+
+    check_top_scope(fiber);
+    scope->kind = kind;
+    scope->told = 0;
+    scope->task = task;
+    scope->outer = task->scopes;
+    task->scopes = scope;
+}
+
+struct coir_fiber *coir_scope_check(struct coir_scope *scope, enum coir_scope_kind kind,
+                                    const char *function)
+{
+    struct coir_fiber *fiber = coir_fiber_of_caller(function);
+
+    if (scope->task != fiber->task || scope->kind != (uint32_t)kind)
+        coir_misuse(function, "not opened by this task");
+    if (fiber->task->scopes != scope)
+        coir_misuse(function, "not the innermost timeout, shield or group");
+    return fiber;
+}
+
+void coir_scope_close(struct coir_scope *scope)
+{
+    scope->task->scopes = scope->outer;
+    scope->task = NULL;
+}
+
+static void drop_timer(struct coir_timeout_state *timeout)
+{
+    struct coir_worker *worker = coir_current_worker();
+
+    if (!timeout->timer)
+        return;
+    if (!coir_timer_release(&worker->timers, timeout->timer))
+        coir_count(&worker->counters.timers_cancelled);
+    timeout->timer = NULL;
+}
+
+static int64_t deadline_after(coir_duration duration)
+{
+    int64_t when, now = coir_sys_now();
+
+    if (duration <= 0)
+        return now; /* has passed */
+    return __builtin_add_overflow(now, duration, &when) ? COIR_FOREVER : when;
+}
+
+void coir_timeout_begin_at(coir_timeout *timeout, int64_t when)
+{
+    struct coir_timeout_state *state = (struct coir_timeout_state *)timeout;
+
+    state->deadline = when;
+    state->timer = NULL;
+    state->late = 0;
+    coir_scope_open(&state->scope, COIR_SCOPE_TIMEOUT, "coir_timeout_begin");
+}
+
+void coir_timeout_begin(coir_timeout *timeout, coir_duration duration)
+{
+    coir_timeout_begin_at(timeout, deadline_after(duration));
+}
+
+void coir_timeout_reschedule(coir_timeout *timeout, int64_t when)
+{
+    struct coir_timeout_state *state = (struct coir_timeout_state *)timeout;
+    struct coir_fiber *fiber = coir_fiber_of_caller("coir_timeout_reschedule");
+    struct walk walk = { 0 };
+
+    if (state->scope.task != fiber->task || state->scope.kind != COIR_SCOPE_TIMEOUT)
+        coir_misuse("coir_timeout_reschedule", "not opened by this task");
+    if (is_late(state, &walk))
+        return;
+    drop_timer(state);
+    state->deadline = when;
+}
+
+int coir_timeout_end(coir_timeout *timeout)
+{
+    struct coir_timeout_state *state = (struct coir_timeout_state *)timeout;
+
+    coir_scope_check(&state->scope, COIR_SCOPE_TIMEOUT, "coir_timeout_end");
+    drop_timer(state);
+    coir_scope_close(&state->scope);
+    return (int)state->scope.told;
+}
+
+int64_t coir_deadline(void)
+{
+    struct coir_fiber *fiber = coir_fiber_of_caller("coir_deadline");
+    int64_t least = COIR_FOREVER;
+
+    for (struct coir_scope *scope = fiber->task->scopes; scope; scope = scope->outer) {
+        if (scope->kind == COIR_SCOPE_SHIELD)
+            break;
+        if (scope->kind == COIR_SCOPE_TIMEOUT &&
+            ((struct coir_timeout_state *)scope)->deadline < least)
+            least = ((struct coir_timeout_state *)scope)->deadline;
+    }
+    return least;
+}
+
+void coir_shield_begin(coir_shield *shield)
+{
+    coir_scope_open((struct coir_scope *)shield, COIR_SCOPE_SHIELD, "coir_shield_begin");
+}
+
+void coir_shield_end(coir_shield *shield)
+{
+    coir_scope_check((struct coir_scope *)shield, COIR_SCOPE_SHIELD, "coir_shield_end");
+    coir_scope_close((struct coir_scope *)shield);
+}
+
+int coir_check(void)
+{
+    struct coir_fiber *fiber = coir_fiber_of_caller("coir_check");
+    struct coir_worker *worker = coir_current_worker();
+
+    if (--worker->ticks < 0)
+        coir_worker_tick(worker);
+    return coir_cancel_pending(fiber);
+}

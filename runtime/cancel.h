@@ -1,0 +1,94 @@
+/*
+ * cancel.h - whether a task should stop, and why.
+ *
+ * A task's reasons to stop are levels, not events: they stay until the scope
+ * that they belong to ends.  Nobody stores "cancelled" into a task's future;
+ * every call that suspends asks, before it begins and whenever it is woken,
+ * walking from the innermost scope of the running task outwards:
+ *
+ *     running task C:  scopes, innermost first; its CANCELLED flag; its group
+ *       awaited inline by B:  B's scopes, flag, group
+ *         awaited inline by A:  ...
+ *           the runtime: is it stopping?
+ *
+ * A shield ends the walk.  A passed deadline of C's own means -ETIMEDOUT;
+ * everything else, a deadline of A's included, means -ECANCELED, for that is
+ * what A would do to C if C ran elsewhere: cancel it.  -ECANCELED wins.
+ *
+ * So an inlined task pulls what is asked of the tasks that await it.  Whoever
+ * cancels A sets A's flag and unparks A's fiber, and never looks at what runs
+ * on it.
+ *
+ *
+ * Finding the fiber.  A task's `fiber` is stored before it first parks in a
+ * wait that may be cancelled, together with a full barrier:
+ *
+ *     first wait                            coir_cancel
+ *     fiber = this one                      shared |= CANCELLED
+ *     full barrier                [C]       full barrier
+ *     look at CANCELLED                     look at fiber; unpark it
+ *
+ * One of the two sees the other.  Later waits need nothing: the canceller finds
+ * the fiber, and unpark and park settle it (park.h).  A member of a group enters
+ * itself into the group's list at the same moment, so that the group can be
+ * cancelled; see group.h.
+ *
+ * Checked by  tests/api/test_cancel.c and its like, with every task inlined and
+ * with none (COIR_DEBUG=noinline): the same results.
+ */
+#ifndef COIR_RUNTIME_CANCEL_H
+#define COIR_RUNTIME_CANCEL_H
+
+#include "coir/time.h"
+#include "park.h"
+#include "task.h"
+
+struct coir_timer;
+
+enum coir_scope_kind { COIR_SCOPE_TIMEOUT, COIR_SCOPE_SHIELD, COIR_SCOPE_GROUP };
+
+/* What timeouts, shields and groups have in common; lives in the user's frame. */
+struct coir_scope {
+    struct coir_scope *outer;
+    struct coir_task *task;
+    uint32_t kind;
+    uint32_t told; /* a call inside was refused for this scope (a timeout), or
+                      for a reason from outside of it (a group) */
+};
+
+struct coir_timeout_state {
+    struct coir_scope scope;
+    int64_t deadline;
+    struct coir_timer *timer; /* once a call inside has waited */
+    uint32_t late;            /* the deadline has passed: final */
+};
+
+void coir_scope_open(struct coir_scope *scope, enum coir_scope_kind kind, const char *function);
+
+/* Aborts unless `scope` is the caller's innermost. */
+struct coir_fiber *coir_scope_check(struct coir_scope *scope, enum coir_scope_kind kind,
+                                    const char *function);
+void coir_scope_close(struct coir_scope *scope);
+
+/*
+ * The reason to refuse a call: 0, -ECANCELED or -ETIMEDOUT.  The scope that is
+ * answerable is told: use it when the reason is what the caller will return.
+ */
+int coir_cancel_pending(struct coir_fiber *fiber);
+
+/*
+ * What a wait does before it parks: makes sure that whoever cancels finds the
+ * fiber and that deadlines wake it, and returns the reason to stop waiting, if
+ * there is one already, as above but without telling any scope; -ENOMEM if a
+ * deadline could not be armed.
+ */
+int coir_cancel_prepare(struct coir_fiber *fiber);
+
+/* The reason from outside of an open scope of the caller's; with tell, the
+   scope that is answerable is told. */
+int coir_cancel_pending_outside(struct coir_fiber *fiber, struct coir_scope *scope, bool tell);
+
+/* Set the flag and wake the task's fiber. */
+void coir_cancel_task(struct coir_task *task);
+
+#endif

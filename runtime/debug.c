@@ -1,0 +1,199 @@
+/*
+ * debug.c - names, the dump, and the counters.
+ *
+ * The dump looks at tasks while they run.  It reads words that others write and
+ * takes no lock that a task could hold, so a line may be a moment old, and is
+ * never wrong about more than that: descriptors and fibers are type-stable.
+ */
+#include "debug.h"
+
+#include <pthread.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "coir/debug.h"
+#include "sys.h"
+#include "worker.h"
+
+#if defined(__clang__)
+#define RACY __attribute__((no_sanitize("thread"), noinline))
+#else
+#define RACY __attribute__((no_sanitize_thread, noinline))
+#endif
+
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static struct coir_runtime *runtimes;
+static coir_stats ended;
+
+static COIR_ATOMIC(uint32_t) numbers;
+
+/* Names. */
+
+#define NAME_BYTES 16
+
+/* "Task-N" lives where a copied argument may not be: in a table of its own that
+   is kept small by giving the name only to tasks that are asked for it. */
+static const char *number_name(coir_task *task, char *buf)
+{
+    uint32_t number = coir_load_relaxed(&task->number), none = 0;
+
+    if (!number) {
+        number = coir_add_relaxed(&numbers, 1) + 1;
+        if (!coir_cas_acq_rel(&task->number, &none, number))
+            number = none;
+    }
+    snprintf(buf, NAME_BYTES, "Task-%u", number);
+    return buf;
+}
+
+const char *coir_task_name(const coir_task *handle)
+{
+    coir_task *task = (coir_task *)(uintptr_t)handle;
+
+    if (!task)
+        return "none";
+    if ((coir_load_relaxed(&task->shared) & COIR_TASK_EXTRA) && task->extra->name[0])
+        return task->extra->name;
+    return number_name(task, task->numbered);
+}
+
+/* The dump. */
+
+static RACY const char *state_of(struct coir_task *task, struct coir_fiber *fiber)
+{
+    if (coir_load_relaxed(&task->shared) & COIR_TASK_DONE)
+        return "done";
+    if (!fiber)
+        return "ready or running";
+    if (fiber->task != task)
+        return "awaits inline";
+    return coir_load_relaxed(&fiber->state) == COIR_FIBER_PARKED ? "waiting" : "running";
+}
+
+static RACY void dump_task(struct coir_task *task, void *arg)
+{
+    struct coir_fiber *fiber = coir_load_relaxed(&task->fiber);
+    const char *reason = fiber ? coir_load_relaxed(&fiber->reason) : NULL;
+    const char *state = state_of(task, fiber);
+    uint64_t shared = coir_load_relaxed(&task->shared);
+    char line[256];
+    int n;
+
+    n = snprintf(line, sizeof line, "  task '%s' (%p, created at %p): %s%s",
+                 coir_task_name(task), (void *)(uintptr_t)task->fn, task->site, state,
+                 shared & COIR_TASK_CANCELLED ? ", cancelled" : "");
+    if (reason && strcmp(state, "waiting") == 0 && n < (int)sizeof line)
+        n += snprintf(line + n, sizeof line - (size_t)n, ", for %s %p", reason,
+                      coir_load_relaxed(&fiber->object));
+    if (n > (int)sizeof line - 2)
+        n = (int)sizeof line - 2;
+    line[n++] = '\n';
+    coir_sys_write(*(int *)arg, line, (size_t)n);
+}
+
+void coir_debug_dump_runtime(struct coir_runtime *runtime, int fd)
+{
+    char line[128];
+    int n = snprintf(line, sizeof line, "coir: %d workers, %s:\n", runtime->worker_count,
+                     runtime->driver->name);
+
+    coir_sys_write(fd, line, (size_t)n);
+    coir_task_pool_each(&runtime->tasks, dump_task, &fd);
+}
+
+void coir_dump(int fd)
+{
+    pthread_mutex_lock(&lock);
+    for (struct coir_runtime *runtime = runtimes; runtime; runtime = runtime->next)
+        coir_debug_dump_runtime(runtime, fd);
+    pthread_mutex_unlock(&lock);
+}
+
+void coir_debug_describe_stack(struct coir_stack *stack, char *buf, size_t cap)
+{
+    struct coir_fiber *fiber = (struct coir_fiber *)stack;
+    struct coir_task *task = fiber->task ? fiber->task : fiber->base;
+
+    if (!task)
+        snprintf(buf, cap, "no task");
+    else
+        snprintf(buf, cap, "task '%s' (created at %p)", coir_task_name(task), task->site);
+}
+
+/* Counters. */
+
+static void add_worker(struct coir_worker *worker, coir_stats *stats)
+{
+    struct coir_counters *counters = &worker->counters;
+
+    /* Finished first: a task that is seen to have ended is seen to have been
+       created. */
+    stats->tasks_finished += coir_load_acquire(&counters->finished);
+    stats->tasks_inlined += coir_load_relaxed(&counters->inlined);
+    stats->switches += coir_load_relaxed(&counters->switches);
+    stats->migrations += coir_load_relaxed(&counters->migrations);
+    stats->handovers += coir_load_relaxed(&counters->handovers);
+    stats->wakeups += coir_load_relaxed(&counters->wakeups);
+    stats->sleeps += coir_load_relaxed(&counters->sleeps);
+    stats->barriers += coir_load_relaxed(&counters->barriers);
+    stats->ops_completed += coir_load_relaxed(&counters->completed);
+    stats->ops_submitted += coir_load_relaxed(&counters->submitted);
+    stats->timers_fired += coir_load_relaxed(&worker->timers.fired);
+    stats->timers_cancelled += coir_load_relaxed(&counters->timers_cancelled);
+    stats->timers_armed += coir_load_relaxed(&worker->timers.armed);
+}
+
+static void add_runtime(struct coir_runtime *runtime, coir_stats *stats)
+{
+    for (int i = 0; i < runtime->worker_count; i++)
+        add_worker(&runtime->workers[i], stats);
+    for (int i = 0; i < runtime->worker_count; i++)
+        stats->tasks_spawned += coir_load_relaxed(&runtime->workers[i].counters.spawned);
+    stats->jobs_done += coir_load_relaxed(&runtime->blocking.done);
+    stats->jobs_queued += coir_load_relaxed(&runtime->blocking.queued);
+    stats->stacks_mapped += coir_load_relaxed(&runtime->stacks.mapped);
+    stats->stacks_unmapped += coir_load_relaxed(&runtime->stacks.unmapped);
+}
+
+static void count_unowned(struct coir_task *task, void *arg)
+{
+    uint64_t *count = arg;
+
+    *count += (coir_load_relaxed(&task->shared) & COIR_TASK_DONE) != 0;
+}
+
+void coir_debug_add(struct coir_runtime *runtime)
+{
+    pthread_mutex_lock(&lock);
+    runtime->next = runtimes;
+    runtimes = runtime;
+    pthread_mutex_unlock(&lock);
+}
+
+void coir_debug_remove(struct coir_runtime *runtime)
+{
+    struct coir_runtime **link = &runtimes;
+
+    pthread_mutex_lock(&lock);
+    while (*link != runtime)
+        link = &(*link)->next;
+    *link = runtime->next;
+    add_runtime(runtime, &ended);
+    coir_task_pool_each(&runtime->tasks, count_unowned, &ended.tasks_unowned);
+    pthread_mutex_unlock(&lock);
+}
+
+void coir_stats_get(coir_stats *ret_stats)
+{
+    struct coir_worker *worker = coir_current_worker();
+
+    memset(ret_stats, 0, sizeof *ret_stats);
+    if (worker) {
+        add_runtime(worker->runtime, ret_stats);
+        ret_stats->workers = worker->runtime->worker_count;
+        return;
+    }
+    pthread_mutex_lock(&lock);
+    *ret_stats = ended;
+    pthread_mutex_unlock(&lock);
+}

@@ -1,0 +1,308 @@
+/*
+ * group.c - groups, and gather, which is a group with its calls in an array.
+ */
+#include "group.h"
+
+#include <errno.h>
+
+#include "await.h"
+#include "worker.h"
+
+_Static_assert(sizeof(struct coir_group_state) <= sizeof(coir_group), "fits");
+
+static struct coir_group_state *state_of(coir_group *group)
+{
+    return (struct coir_group_state *)group;
+}
+
+static void open_group(struct coir_group_state *group, const char *function)
+{
+    *group = (struct coir_group_state){ 0 };
+    coir_store_relaxed(&group->count, COIR_GROUP_OPEN);
+    pthread_mutex_init(&group->lock, NULL);
+    coir_scope_open(&group->scope, COIR_SCOPE_GROUP, function);
+    group->owner = coir_fiber_of_caller(function);
+}
+
+void coir_group_init(coir_group *group)
+{
+    open_group(state_of(group), "coir_group_init");
+}
+
+/* Members. */
+
+static int create(struct coir_group_state *group, const coir_task_options *options, coir_fn *fn,
+                  const void *arg, void *site, coir_call *call)
+{
+    struct coir_fiber *fiber = coir_fiber_of_caller("coir_group_create_task");
+    struct coir_worker *worker = coir_current_worker();
+    struct coir_task *task;
+
+    if (!group->scope.task)
+        coir_misuse("coir_group_create_task", "the group is not open");
+    task = coir_task_make(worker, options, fn, arg, site, COIR_TASK_MEMBER);
+    if (!task)
+        return -ENOMEM;
+    task->group = group;
+    task->call = call;
+    task->linked = 0;
+    if (fiber->task == group->scope.task) {
+        if (group->queue != worker) {
+            group->queue = worker;
+            group->first = coir_load_relaxed(&worker->queue.tail);
+        }
+        group->created++;
+    } else {
+        coir_add_acq_rel(&group->count, 1);
+    }
+    coir_task_queue(worker, task);
+    return 0;
+}
+
+static int create_unless_cancelled(coir_group *group, const coir_task_options *options,
+                                   coir_fn *fn, const void *arg, void *site)
+{
+    if (coir_group_is_cancelled(state_of(group)))
+        return -ECANCELED;
+    return create(state_of(group), options, fn, arg, site, NULL);
+}
+
+int coir_group_create_task(coir_group *group, coir_fn *fn, void *arg)
+{
+    return create_unless_cancelled(group, NULL, fn, arg, __builtin_return_address(0));
+}
+
+int coir_group_create_task_copy(coir_group *group, coir_fn *fn, const void *arg, size_t size)
+{
+    coir_task_options options = { .arg_size = size };
+
+    return create_unless_cancelled(group, &options, fn, arg, __builtin_return_address(0));
+}
+
+int coir_group_create_task_with(coir_group *group, const coir_task_options *options, coir_fn *fn,
+                                void *arg)
+{
+    return create_unless_cancelled(group, options, fn, arg, __builtin_return_address(0));
+}
+
+void coir_group_enter(struct coir_group_state *group, struct coir_task *member)
+{
+    pthread_mutex_lock(&group->lock);
+    member->members_before = NULL;
+    member->members_after = group->members;
+    if (group->members)
+        group->members->members_before = member;
+    group->members = member;
+    pthread_mutex_unlock(&group->lock);
+    member->linked = 1;
+}
+
+static void leave(struct coir_group_state *group, struct coir_task *member)
+{
+    pthread_mutex_lock(&group->lock);
+    if (member->members_before)
+        member->members_before->members_after = member->members_after;
+    else
+        group->members = member->members_after;
+    if (member->members_after)
+        member->members_after->members_before = member->members_before;
+    pthread_mutex_unlock(&group->lock);
+    member->linked = 0;
+}
+
+static void cancel_group(struct coir_group_state *group)
+{
+    if (coir_or_seq_cst(&group->flags, COIR_GROUP_CANCELLED) & COIR_GROUP_CANCELLED)
+        return;
+    pthread_mutex_lock(&group->lock);
+    for (struct coir_task *member = group->members; member; member = member->members_after) {
+        struct coir_fiber *fiber = coir_load_relaxed(&member->fiber);
+        if (fiber)
+            coir_unpark(fiber);
+    }
+    pthread_mutex_unlock(&group->lock);
+    coir_unpark(group->owner);
+}
+
+void coir_group_cancel(coir_group *group)
+{
+    cancel_group(state_of(group));
+}
+
+/* A member's value, as far as the group is concerned. */
+static void note_value(struct coir_group_state *group, struct coir_runtime *runtime, int value)
+{
+    int none = 0;
+
+    if (value >= 0)
+        return;
+    if (value == -ECANCELED &&
+        (coir_group_is_cancelled(group) || coir_load_relaxed(&runtime->stopping))) {
+        coir_or_acq_rel(&group->flags, COIR_GROUP_REFUSED);
+        return;
+    }
+    if (group->keep_going)
+        return;
+    coir_cas_acq_rel(&group->error, &none, value);
+    cancel_group(group);
+}
+
+void coir_group_member_done(struct coir_worker *worker, struct coir_task *member, int value,
+                            bool inlined)
+{
+    struct coir_group_state *group = member->group;
+    struct coir_fiber *owner = group->owner;
+
+    if (member->call)
+        member->call->value = value;
+    if (member->linked)
+        leave(group, member);
+    note_value(group, worker->runtime, value);
+    coir_task_free(&worker->runtime->tasks, &worker->tasks, member);
+    if (inlined)
+        group->inlined++;
+    else if (coir_sub_acq_rel(&group->count, 1) == 1)
+        coir_unpark(owner); /* the group may be gone */
+}
+
+/* Waiting. */
+
+/* The owner's next member that has not started, taken out of its worker's
+   queue: the oldest, so that members start in the order of their creation. */
+static struct coir_task *take_own_member(struct coir_worker *worker,
+                                         struct coir_group_state *group)
+{
+    struct coir_runqueue *q = &worker->queue;
+
+    if (group->queue != worker)
+        return NULL;
+    if ((int64_t)(group->first - coir_load_relaxed(&q->head)) < 0)
+        group->first = coir_load_relaxed(&q->head);
+    if ((int64_t)(coir_load_relaxed(&q->tail) - group->first) < 0)
+        group->first = coir_load_relaxed(&q->tail);
+    for (; (int64_t)(coir_load_relaxed(&q->tail) - group->first) > 0; group->first++) {
+        coir_item item = coir_load_relaxed(&q->slots[group->first & q->mask]);
+        struct coir_task *task = coir_item_task(item);
+
+        if (!item || (item & COIR_ITEM_BITS) ||
+            !(coir_load_relaxed(&task->shared) & COIR_TASK_MEMBER) || task->group != group)
+            continue;
+        if (!coir_inline_allowed(worker, task))
+            return NULL;
+        if (coir_runqueue_take_middle(q, group->first, item)) {
+            coir_runqueue_trim(q);
+            return task;
+        }
+    }
+    return NULL;
+}
+
+/* Let others run if it is their turn: members run inline count as ticks. */
+static struct coir_worker *tick(struct coir_worker *worker, struct coir_fiber *fiber)
+{
+    if (--worker->ticks >= 0 || !coir_worker_turn_is_over(worker))
+        return worker;
+    coir_reschedule(fiber);
+    return coir_current_worker();
+}
+
+static void run_own_members(struct coir_group_state *group, struct coir_fiber *fiber)
+{
+    struct coir_worker *worker = coir_current_worker();
+    struct coir_task *task;
+    int value;
+
+    while ((task = take_own_member(worker, group)) != NULL) {
+        value = coir_inline_run(fiber, task);
+        worker = coir_current_worker();
+        if (value == -ECANCELED && coir_cancel_pending_outside(fiber, &group->scope, false))
+            cancel_group(group); /* so that this is no failure */
+        coir_group_member_done(worker, task, value, true);
+        coir_count(&worker->counters.finished);
+        coir_count(&worker->counters.inlined);
+        worker = tick(worker, fiber);
+    }
+}
+
+/* Wait for the members that others run. */
+static void join(struct coir_group_state *group, struct coir_fiber *fiber)
+{
+    int64_t others = group->created - group->inlined - COIR_GROUP_OPEN;
+    bool asked = false;
+
+    if (coir_add_acq_rel(&group->count, others) + others == 0)
+        return;
+    while (coir_load_acquire(&group->count) != 0) {
+        int rc = 0;
+        if (!asked && (coir_cancel_prepare(fiber), rc = coir_cancel_pending_outside(
+                                                       fiber, &group->scope, false)) != 0) {
+            cancel_group(group);
+            asked = true;
+        } else {
+            coir_park(fiber, "group", group);
+        }
+    }
+}
+
+static int outcome(struct coir_group_state *group, struct coir_fiber *fiber)
+{
+    int error = coir_load_relaxed(&group->error);
+    bool refused = group->scope.told || (coir_load_relaxed(&group->flags) & COIR_GROUP_REFUSED);
+    int reason = 0;
+
+    if (refused && (!error || error == -ECANCELED))
+        reason = coir_cancel_pending_outside(fiber, &group->scope, true);
+    return reason ? reason : error;
+}
+
+static int wait_group(struct coir_group_state *group, const char *function)
+{
+    struct coir_fiber *fiber = coir_scope_check(&group->scope, COIR_SCOPE_GROUP, function);
+    int rc;
+
+    if (coir_cancel_pending_outside(fiber, &group->scope, false))
+        cancel_group(group);
+    run_own_members(group, fiber);
+    join(group, fiber);
+    rc = outcome(group, fiber);
+    coir_scope_close(&group->scope);
+    pthread_mutex_destroy(&group->lock);
+    return rc;
+}
+
+int coir_group_wait(coir_group *group)
+{
+    return wait_group(state_of(group), "coir_group_wait");
+}
+
+/* Gather. */
+
+static int gather(coir_call *calls, size_t n, bool keep_going, const char *function)
+{
+    coir_group memory;
+    struct coir_group_state *group = state_of(&memory);
+    size_t made = 0;
+    int rc, create_rc = 0;
+
+    open_group(group, function);
+    group->keep_going = keep_going;
+    for (; made < n && !create_rc; made += !create_rc)
+        create_rc = create(group, NULL, calls[made].fn, calls[made].arg,
+                           __builtin_return_address(0), &calls[made]);
+    for (size_t i = made; i < n; i++)
+        calls[i].value = create_rc;
+    if (create_rc)
+        cancel_group(group);
+    rc = wait_group(group, function);
+    return create_rc ? create_rc : rc;
+}
+
+int coir_gather_array(coir_call *calls, size_t n)
+{
+    return gather(calls, n, false, "coir_gather_array");
+}
+
+int coir_gather_all(coir_call *calls, size_t n)
+{
+    return gather(calls, n, true, "coir_gather_all");
+}

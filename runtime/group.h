@@ -1,0 +1,56 @@
+/*
+ * group.h - the group, as the rest of the runtime sees it.
+ *
+ * The count.  It starts at COIR_GROUP_OPEN.  The owner counts the members it
+ * creates in a plain field; others add to the count.  Each member that ends
+ * subtracts 1, save those that the owner ran inline in coir_group_wait().  The
+ * owner, waiting, exchanges COIR_GROUP_OPEN for what it created and did not run
+ * itself: from then on zero means that all have ended, and whoever brings the
+ * count to zero unparks the owner, touching nothing of the group after its
+ * subtraction.
+ *
+ * The list.  A member enters itself into the group's list when it first waits,
+ * under the lock, and leaves it when it ends.  Cancelling sets the CANCELLED
+ * flag and then unparks those in the list: one that enters later sees the flag.
+ */
+#ifndef COIR_RUNTIME_GROUP_H
+#define COIR_RUNTIME_GROUP_H
+
+#include <pthread.h>
+
+#include "cancel.h"
+
+#define COIR_GROUP_OPEN ((int64_t)1 << 48)
+
+#define COIR_GROUP_CANCELLED 1u
+#define COIR_GROUP_REFUSED 2u /* a member ended with -ECANCELED, asked to */
+
+struct coir_group_state {
+    struct coir_scope scope;
+    struct coir_fiber *owner;
+    COIR_ATOMIC(int64_t) count;
+    COIR_ATOMIC(uint32_t) flags;
+    COIR_ATOMIC(int) error; /* the first in time */
+    pthread_mutex_t lock;
+    struct coir_task *members; /* those that have waited, under the lock */
+    int64_t created;           /* by the owner */
+    int64_t inlined;
+    struct coir_worker *queue; /* where the owner's newest members were queued, */
+    uint64_t first;            /* from this position on */
+    uint32_t keep_going; /* failures cancel nobody and are nobody's result */
+};
+
+static inline bool coir_group_is_cancelled(const struct coir_group_state *group)
+{
+    return coir_load_acquire(&group->flags) & COIR_GROUP_CANCELLED;
+}
+
+/* The member waits for the first time. */
+void coir_group_enter(struct coir_group_state *group, struct coir_task *member);
+
+/* A member has ended on `worker`; its descriptor is released.  inlined: by the
+   owner, in coir_group_wait(). */
+void coir_group_member_done(struct coir_worker *worker, struct coir_task *member, int value,
+                            bool inlined);
+
+#endif

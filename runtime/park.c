@@ -1,0 +1,93 @@
+/*
+ * park.c - see park.h.
+ */
+#include "park.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "sys.h"
+#include "worker.h"
+
+struct coir_fiber *coir_fiber_of_caller(const char *function)
+{
+    struct coir_worker *worker = coir_current_worker();
+
+    if (__builtin_expect(!worker || !coir_worker_is_running_task(worker), 0))
+        coir_misuse(function, "called outside a task");
+    return worker->fiber;
+}
+
+void coir_park(struct coir_fiber *fiber, const char *reason, const void *object)
+{
+    if (coir_load_relaxed(&fiber->state) == COIR_FIBER_NOTIFIED) {
+        coir_xchg_acquire(&fiber->state, COIR_FIBER_RUNNING); /* [U] */
+        return;
+    }
+    coir_store_relaxed(&fiber->object, object);
+    coir_store_relaxed(&fiber->reason, reason);
+    coir_worker_switch_away(coir_current_worker(), COIR_COMMIT_PARK);
+    coir_store_relaxed(&fiber->reason, NULL);
+}
+
+/* Queue a fiber that this thread has just taken out of PARKED. */
+static void make_ready(struct coir_fiber *fiber)
+{
+    struct coir_worker *self = coir_current_worker();
+    struct coir_worker *last = coir_load_relaxed(&fiber->worker);
+    coir_item item = coir_item_of_fiber(fiber);
+
+    if (self == last && !(last->runtime->migrate && !fiber->pins)) {
+        coir_worker_push(self, item);
+    } else if (fiber->pins) {
+        coir_worker_send(last, item);
+    } else if (last->runtime->migrate) {
+        int next = (last->index + 1) % last->runtime->worker_count;
+        coir_worker_send(&last->runtime->workers[next], item);
+    } else if (self && self->runtime == last->runtime) {
+        coir_worker_push(self, item);
+    } else {
+        coir_worker_send(last, item);
+    }
+}
+
+void coir_unpark(struct coir_fiber *fiber)
+{
+    uint32_t state = coir_load_relaxed(&fiber->state);
+
+    while (!coir_cas_acq_rel(&fiber->state, &state,
+                             state == COIR_FIBER_PARKED ? COIR_FIBER_RUNNING
+                                                        : COIR_FIBER_NOTIFIED))
+        ; /* [U], [V] */
+    if (state == COIR_FIBER_PARKED)
+        make_ready(fiber);
+}
+
+void coir_reschedule(struct coir_fiber *fiber)
+{
+    (void)fiber;
+    coir_worker_switch_away(coir_current_worker(), COIR_COMMIT_YIELD);
+}
+
+_Noreturn void coir_misuse(const char *function, const char *format, ...)
+{
+    struct coir_worker *worker = coir_current_worker();
+    char text[512];
+    int n = snprintf(text, sizeof text, "coir: %s: ", function);
+    va_list args;
+
+    va_start(args, format);
+    n += vsnprintf(text + n, sizeof text - (size_t)n, format, args);
+    va_end(args);
+    if (worker && coir_worker_is_running_task(worker) && n < 400) {
+        struct coir_task *task = worker->fiber->task;
+        n += snprintf(text + n, sizeof text - (size_t)n, " (in task '%s', created at %p)",
+                      coir_task_name(task), task->site);
+    }
+    if (n > (int)sizeof text - 2)
+        n = (int)sizeof text - 2;
+    text[n++] = '\n';
+    coir_sys_write(2, text, (size_t)n);
+    abort();
+}

@@ -1,0 +1,59 @@
+/*
+ * park.h - suspend and wake a fiber: the one way anything waits.
+ *
+ * Waking is a token, and the waiter decides.  Whoever changes something that a
+ * fiber may wait for makes the change first and then unparks the fiber; the
+ * waiter loops: is it so?  no: park.  A fiber may be unparked once too often,
+ * or for something it no longer waits for; fibers are type-stable, so the worst
+ * is one more turn of somebody's loop.
+ *
+ *   state       on a queue?  running?  stack owned by   left by
+ *   RUNNING     maybe        maybe     its worker, or   park: to PARKED, after
+ *                                      the queue        the switch away
+ *   NOTIFIED    maybe        maybe     the same         park: back to RUNNING,
+ *                                                       without waiting
+ *   PARKED      no           no        nobody           one unpark: to RUNNING;
+ *                                                       it then queues the fiber
+ *
+ * Publish after the switch.  The change to PARKED is made by whatever runs next
+ * on the worker, once the registers are saved; so no waker can let another
+ * worker run a fiber that has not left its stack.
+ *
+ * Memory orders
+ *
+ *   [U] unpark's compare-and-swap (release)  ->  park's, or its exchange
+ *       (acquire): the waiter sees what was changed before it was unparked.
+ *       Unpark always writes, also over NOTIFIED: a plain look would not order
+ *       the change before the waiter's next look at it.
+ *   [V] park's compare-and-swap to PARKED (release)  ->  unpark's (acquire):
+ *       whoever queues the fiber sees its registers.
+ *
+ * Checked by  tests/model/park.cpp, tests/unit/test_park.c
+ */
+#ifndef COIR_RUNTIME_PARK_H
+#define COIR_RUNTIME_PARK_H
+
+#include "task.h"
+
+/* The running fiber; aborts, naming `function`, outside a task. */
+struct coir_fiber *coir_fiber_of_caller(const char *function);
+
+/*
+ * Wait until the running fiber is unparked, or nothing.
+ *
+ * reason  What for, two or three words, for the dump: a constant.
+ * object  The task, descriptor or lock it waits for; only shown.
+ */
+void coir_park(struct coir_fiber *fiber, const char *reason, const void *object);
+
+/* Any thread. */
+void coir_unpark(struct coir_fiber *fiber);
+
+/* Let every other ready task of this worker run once. */
+void coir_reschedule(struct coir_fiber *fiber);
+
+/* Print "coir: FUNCTION: ... (in task 'NAME', created at SITE)" and abort. */
+_Noreturn void coir_misuse(const char *function, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+
+#endif

@@ -1,0 +1,448 @@
+/*
+ * runtime.c - the beginning and the end of a run.
+ *
+ *     coir_run()      configure, start workers, send the main task to the first
+ *                     wait for it; SIGINT meanwhile: cancel it
+ *                     stopping = 1: every task is cancelled, and woken
+ *                     wait until all have ended, at most shutdown_grace
+ *                     stop = 1: the workers return, and are joined
+ *
+ * The thread in coir_run() waits for an eventfd, which is written to when a
+ * worker has started, when the main task has ended, when the last task has, and
+ * by the SIGINT handler; it then looks which it was.
+ */
+#include "coir/runtime.h"
+
+#include <errno.h>
+#include <linux/membarrier.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+
+#include "await.h"
+#include "cancel.h"
+#include "cpus.h"
+#include "debug.h"
+#include "sys.h"
+#include "worker.h"
+
+#define SHUTDOWN_GRACE COIR_SECONDS(10)
+
+/* The sanitizers' frames are several times as large. */
+#if defined(COIR_ASAN) || defined(COIR_TSAN)
+#define STACK_FACTOR 4
+#else
+#define STACK_FACTOR 1
+#endif
+
+/* Configuration. */
+
+static bool has_word(const char *words, const char *word)
+{
+    size_t len = strlen(word);
+
+    for (; words; words = strchr(words, ',') ? strchr(words, ',') + 1 : NULL)
+        if (strncmp(words, word, len) == 0 && (words[len] == ',' || words[len] == '\0'))
+            return true;
+    return false;
+}
+
+static int complain(const char *what, const char *value)
+{
+    char line[160];
+    int n = snprintf(line, sizeof line, "coir: %s: '%.80s' makes no sense\n", what, value);
+
+    coir_sys_write(2, line, (size_t)n);
+    return -EINVAL;
+}
+
+static int workers_from_environment(int *ret_workers)
+{
+    const char *text = getenv("COIR_WORKERS");
+    char *end;
+    long n;
+
+    if (!text || !*text)
+        return 0;
+    n = strtol(text, &end, 10);
+    if (*end || n < 1 || n > COIR_WORKERS_MAX)
+        return complain("COIR_WORKERS", text);
+    *ret_workers = (int)n;
+    return 0;
+}
+
+static int choose_driver(struct coir_runtime *runtime, int kind)
+{
+    const char *text = getenv("COIR_DRIVER");
+
+    if (kind == COIR_DRIVER_AUTO && text && *text) {
+        if (strcmp(text, "epoll") == 0)
+            kind = COIR_DRIVER_EPOLL;
+        else if (strcmp(text, "io_uring") != 0)
+            return complain("COIR_DRIVER", text);
+    }
+    if (kind == COIR_DRIVER_EPOLL) {
+        static const char line[] = "coir: this version has no epoll driver\n";
+        coir_sys_write(2, line, sizeof line - 1);
+        return -ENOSYS;
+    }
+    runtime->driver = &coir_driver_uring;
+    return 0;
+}
+
+static bool options_make_sense(const coir_options *options)
+{
+    return options->workers >= 0 && options->workers <= COIR_WORKERS_MAX &&
+           options->stack_bytes <= (size_t)1 << 40 && options->driver >= COIR_DRIVER_AUTO &&
+           options->driver <= COIR_DRIVER_EPOLL && options->shutdown_grace >= 0;
+}
+
+static int configure(struct coir_runtime *runtime, const coir_options *options)
+{
+    const char *debug = getenv("COIR_DEBUG");
+    size_t stack_bytes = options->stack_bytes ? options->stack_bytes : COIR_STACK_DEFAULT;
+    int rc;
+
+    if (!options_make_sense(options))
+        return -EINVAL;
+    runtime->worker_count = options->workers;
+    rc = workers_from_environment(&runtime->worker_count);
+    if (rc < 0)
+        return rc;
+    if (stack_bytes < COIR_STACK_MIN)
+        stack_bytes = COIR_STACK_MIN;
+    runtime->stack_bytes = (stack_bytes + 4095) / 4096 * 4096 * STACK_FACTOR;
+    runtime->inline_tasks = !has_word(debug, "noinline");
+    runtime->migrate = has_word(debug, "migrate");
+    runtime->report = has_word(debug, "report");
+    runtime->pin_cpus = options->cpu_pinning;
+    runtime->shutdown_grace = options->shutdown_grace ? options->shutdown_grace : SHUTDOWN_GRACE;
+    return choose_driver(runtime, options->driver);
+}
+
+/* Starting. */
+
+/* Workers take no signals that are meant for the program, but those that a
+   fault of their own raises, and the profiler's. */
+static void worker_signals(sigset_t *set)
+{
+    static const int taken[] = { SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGABRT, SIGSYS,
+                                 SIGPROF, SIGURG };
+
+    sigfillset(set);
+    for (size_t i = 0; i < sizeof taken / sizeof *taken; i++)
+        sigdelset(set, taken[i]);
+}
+
+static int make_workers(struct coir_runtime *runtime)
+{
+    int cpus[COIR_WORKERS_MAX], n, allowed = coir_cpus_allowed(cpus, COIR_WORKERS_MAX, &n);
+    size_t bytes;
+
+    if (runtime->worker_count == 0)
+        runtime->worker_count = allowed;
+    runtime->max_searchers = n < 2 ? 0 : n - 1 < 2 ? n - 1 : 2;
+    bytes = (size_t)runtime->worker_count * sizeof *runtime->workers;
+    runtime->workers = coir_sys_aligned_alloc(128, bytes);
+    if (!runtime->workers)
+        return -ENOMEM;
+    memset(runtime->workers, 0, bytes);
+    for (int i = 0; i < runtime->worker_count; i++) {
+        if (coir_worker_init(&runtime->workers[i], runtime, i) < 0)
+            return -ENOMEM;
+        runtime->workers[i].cpu = n ? cpus[i % n] : -1;
+    }
+    return 0;
+}
+
+/* Returns how many threads have been started, all of them unless *ret_rc < 0. */
+static int start_threads(struct coir_runtime *runtime, int *ret_rc)
+{
+    sigset_t blocked, old;
+    int i = 0, rc = 0;
+
+    worker_signals(&blocked);
+    coir_sys_thread_mask(SIG_SETMASK, &blocked, &old);
+    for (; i < runtime->worker_count; i++) {
+        struct coir_worker *worker = &runtime->workers[i];
+        rc = coir_sys_thread_create(&worker->thread, NULL, coir_worker_main, worker);
+        if (rc < 0)
+            break;
+    }
+    coir_sys_thread_mask(SIG_SETMASK, &old, NULL);
+    *ret_rc = rc;
+    return i;
+}
+
+static void stop_threads(struct coir_runtime *runtime, int started)
+{
+    coir_store_seq_cst(&runtime->stop, 1);
+    for (int i = 0; i < started; i++)
+        runtime->driver->wake(&runtime->workers[i]);
+    for (int i = 0; i < started; i++)
+        coir_sys_thread_join(runtime->workers[i].thread);
+    for (int i = 0; i < started; i++)
+        if (runtime->workers[i].driver_state)
+            runtime->driver->release(&runtime->workers[i]);
+}
+
+static int start(struct coir_runtime *runtime)
+{
+    int rc, threads = start_threads(runtime, &rc);
+
+    while (coir_load_acquire(&runtime->started) < threads)
+        coir_sys_event_wait(runtime->event, INT64_MAX);
+    if (rc == 0)
+        rc = coir_load_relaxed(&runtime->start_error);
+    if (rc < 0)
+        stop_threads(runtime, threads);
+    return rc;
+}
+
+static void release(struct coir_runtime *runtime)
+{
+    coir_stack_pool_destroy(&runtime->stacks);
+    if (runtime->listed)
+        coir_debug_remove(runtime);
+    for (int i = 0; runtime->workers && i < runtime->worker_count; i++)
+        coir_worker_destroy(&runtime->workers[i]);
+    coir_sys_free(runtime->workers);
+    coir_task_pool_destroy(&runtime->tasks);
+    coir_blocking_destroy(&runtime->blocking);
+    if (runtime->event >= 0)
+        coir_sys_close(runtime->event);
+    coir_sys_free(runtime);
+}
+
+static int create(const coir_options *options, struct coir_runtime **ret_runtime)
+{
+    static const coir_options defaults;
+    struct coir_runtime *runtime = coir_sys_aligned_alloc(128, sizeof *runtime);
+    int rc;
+
+    if (!runtime)
+        return -ENOMEM;
+    memset(runtime, 0, sizeof *runtime);
+    coir_task_pool_init(&runtime->tasks, runtime);
+    coir_blocking_init(&runtime->blocking);
+    runtime->event = -1;
+    rc = configure(runtime, options ? options : &defaults);
+    if (rc == 0)
+        rc = coir_stack_pool_init(&runtime->stacks, sizeof(struct coir_fiber),
+                                  runtime->stack_bytes);
+    if (rc == 0)
+        rc = make_workers(runtime);
+    if (rc == 0)
+        rc = runtime->event = coir_sys_eventfd(0, EFD_NONBLOCK);
+    if (rc < 0) {
+        release(runtime);
+        return rc;
+    }
+    *ret_runtime = runtime;
+    return 0;
+}
+
+/* Ctrl-C. */
+
+static COIR_ATOMIC(int) interrupt_event = -1;
+static COIR_ATOMIC(uint32_t) interrupted;
+
+static void on_interrupt(int signal)
+{
+    (void)signal;
+    coir_store_relaxed(&interrupted, 1);
+    coir_sys_event_write(coir_load_relaxed(&interrupt_event));
+}
+
+/* Take SIGINT if the program has left it at its default.  The handler works
+   once: the second SIGINT finds the default again. */
+static bool take_interrupt(struct coir_runtime *runtime)
+{
+    struct sigaction old, action = { .sa_handler = on_interrupt,
+                                     .sa_flags = (int)(SA_RESETHAND | SA_RESTART | SA_ONSTACK) };
+    int nobody = -1;
+
+    if (coir_sys_sigaction(SIGINT, NULL, &old) < 0 || old.sa_handler != SIG_DFL)
+        return false;
+    if (!coir_cas_seq_cst(&interrupt_event, &nobody, runtime->event))
+        return false;
+    coir_store_relaxed(&interrupted, 0);
+    coir_sys_sigaction(SIGINT, &action, NULL);
+    return true;
+}
+
+static void return_interrupt(void)
+{
+    struct sigaction action = { .sa_handler = SIG_DFL };
+
+    coir_sys_sigaction(SIGINT, &action, NULL);
+    coir_store_relaxed(&interrupt_event, -1);
+}
+
+/* The main task. */
+
+struct main_call {
+    struct coir_runtime *runtime;
+    coir_fn *fn;
+    void *arg;
+};
+
+static int run_main(void *arg)
+{
+    struct main_call *call = arg;
+    struct coir_runtime *runtime = call->runtime;
+
+    runtime->main_value = call->fn(call->arg);
+    coir_store_release(&runtime->main_done, 1);
+    coir_sys_event_write(runtime->event);
+    return 0;
+}
+
+static struct coir_task *submit_main(struct main_call *call)
+{
+    struct coir_worker *first = &call->runtime->workers[0];
+    struct coir_task *task = coir_task_alloc(&call->runtime->tasks, &first->tasks);
+
+    task->fn = run_main;
+    task->arg = call;
+    task->site = (void *)(uintptr_t)call->fn;
+    coir_count(&first->counters.spawned);
+    coir_worker_send(first, coir_item_of_task(task));
+    return task;
+}
+
+static void wait_for_main(struct coir_runtime *runtime, struct coir_task *main_task, bool took)
+{
+    while (!coir_load_acquire(&runtime->main_done)) {
+        coir_sys_event_wait(runtime->event, INT64_MAX);
+        if (took && coir_load_relaxed(&interrupted))
+            coir_cancel_task(main_task);
+    }
+}
+
+/* The end. */
+
+/* Whether every task has ended.  Nothing can be created once that is so. */
+static bool is_quiet(struct coir_runtime *runtime)
+{
+    uint64_t finished = 0, spawned = 0;
+
+    coir_fence_seq_cst();
+    for (int i = 0; i < runtime->worker_count; i++)
+        finished += coir_load_acquire(&runtime->workers[i].counters.finished);
+    for (int i = 0; i < runtime->worker_count; i++)
+        spawned += coir_load_acquire(&runtime->workers[i].counters.spawned);
+    return finished == spawned;
+}
+
+void coir_runtime_check_quiet(struct coir_runtime *runtime)
+{
+    if (is_quiet(runtime))
+        coir_sys_event_write(runtime->event);
+}
+
+static void wake_fiber(struct coir_stack *stack, void *arg)
+{
+    (void)arg;
+    coir_unpark((struct coir_fiber *)stack);
+}
+
+static void say(const char *text)
+{
+    coir_sys_write(2, text, strlen(text));
+}
+
+/*
+ * Tell every worker that the runtime is stopping.  A worker counts a finished
+ * task with a plain store, and then looks at `stopping` with a plain load.  The
+ * membarrier orders the two on every running thread: afterwards either the count
+ * is seen here, or `stopping` there.
+ *
+ * Returns false where the kernel has no membarrier.
+ */
+static bool announce_stop(struct coir_runtime *runtime)
+{
+    coir_store_seq_cst(&runtime->stopping, 1);
+    coir_fence_seq_cst();
+    return coir_sys_membarrier(MEMBARRIER_CMD_PRIVATE_EXPEDITED) == 0;
+}
+
+/* Cancel what still runs, and wait for it. */
+static int wind_up(struct coir_runtime *runtime)
+{
+    int64_t now = coir_sys_now(), deadline, longest = INT64_MAX;
+
+    if (__builtin_add_overflow(now, runtime->shutdown_grace, &deadline))
+        deadline = INT64_MAX;
+    if (runtime->report && !is_quiet(runtime)) {
+        say("coir: the main task has returned; these are cancelled:\n");
+        coir_debug_dump_runtime(runtime, 2);
+    }
+    if (!announce_stop(runtime))
+        longest = COIR_MILLISECONDS(1);
+    coir_stack_pool_each(&runtime->stacks, wake_fiber, NULL);
+    while (!is_quiet(runtime)) {
+        now = deadline == INT64_MAX ? 0 : coir_sys_now();
+        if (now >= deadline) {
+            say("coir: tasks that did not end within shutdown_grace:\n");
+            coir_debug_dump_runtime(runtime, 2);
+            return -ETIMEDOUT;
+        }
+        coir_sys_event_wait(runtime->event,
+                            deadline - now < longest ? deadline - now : longest);
+    }
+    return 0;
+}
+
+static int run_main_task(struct coir_runtime *runtime, coir_fn *fn, void *arg)
+{
+    struct main_call call = { runtime, fn, arg };
+    bool took = take_interrupt(runtime);
+
+    wait_for_main(runtime, submit_main(&call), took);
+    if (took)
+        return_interrupt();
+    return runtime->main_value;
+}
+
+int coir_run_with(const coir_options *options, coir_fn *fn, void *arg)
+{
+    struct coir_worker *self = coir_current_worker();
+    struct coir_runtime *runtime;
+    int rc, value;
+
+    if (self)
+        coir_misuse("coir_run", "called inside a task");
+    rc = create(options, &runtime);
+    if (rc < 0)
+        return rc;
+    if (!coir_task_cache_refill(&runtime->tasks, &runtime->workers[0].tasks))
+        rc = -ENOMEM;
+    coir_sys_membarrier(MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED);
+    if (rc == 0)
+        rc = coir_stack_fault_install(coir_debug_describe_stack);
+    if (rc == 0 && (rc = start(runtime)) < 0)
+        coir_stack_fault_uninstall();
+    if (rc < 0) {
+        release(runtime);
+        return rc;
+    }
+    coir_debug_add(runtime);
+    runtime->listed = true;
+    value = run_main_task(runtime, fn, arg);
+    rc = wind_up(runtime);
+    if (rc == 0)
+        rc = coir_blocking_stop(runtime);
+    if (rc < 0)
+        return value < 0 ? value : rc; /* what still runs keeps its memory */
+    stop_threads(runtime, runtime->worker_count);
+    coir_stack_fault_uninstall();
+    release(runtime);
+    return value;
+}
+
+int coir_run(coir_fn *fn, void *arg)
+{
+    return coir_run_with(NULL, fn, arg);
+}

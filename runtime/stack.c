@@ -1,0 +1,565 @@
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE
+#endif
+#include "stack.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/auxv.h>
+#include <sys/mman.h>
+#include <ucontext.h>
+#include <unistd.h>
+
+#include "context.h"
+#include "sys.h"
+
+#ifndef MADV_GUARD_INSTALL
+#define MADV_GUARD_INSTALL 102
+#endif
+
+#define COLOURS 8
+#define COLOUR_BYTES 128
+#define FIRST_SLAB_COUNT 16
+#define FIRST_SLAB_BYTES ((size_t)64 << 20) /* where stacks are large */
+#define LAST_SLAB_BYTES ((size_t)16 << 30)
+#define UNTRIMMED 256 /* so many free stacks may keep all their memory */
+
+/*
+ * One mapping, of `count` slots: guard, stack, header.  The fault handler walks
+ * the list of all slabs of the process without a lock; so a slab's descriptor is
+ * never freed, but used again, and `high` is what makes it valid.
+ */
+struct coir_slab {
+    struct coir_slab *next_of_all;
+    struct coir_slab *next; /* of the pool */
+    COIR_ATOMIC(uint32_t) taken;
+    uint32_t size_class;
+    size_t slot_bytes;
+    size_t header_bytes;
+    size_t count;
+    COIR_ATOMIC(size_t) used; /* slots handed out at least once, the lowest ones */
+    size_t split_guards;      /* guards that cost mappings */
+    char *low;
+    COIR_ATOMIC(char *) high; /* NULL while nothing is mapped */
+};
+
+static COIR_ATOMIC(struct coir_slab *) all_slabs;
+
+static size_t round_up(size_t n, size_t unit)
+{
+    return (n + unit - 1) / unit * unit;
+}
+
+static size_t min_size(size_t a, size_t b)
+{
+    return a < b ? a : b;
+}
+
+static struct coir_stack *slot_header(const struct coir_slab *slab, size_t i)
+{
+    char *end = slab->low + (i + 1) * slab->slot_bytes;
+
+    return (struct coir_stack *)(end - i % COLOURS * COLOUR_BYTES - slab->header_bytes);
+}
+
+/* Guards. */
+
+/*
+ * The guards of kernels before 6.13 split the mapping.  The process may have
+ * vm.max_map_count mappings, and this library takes a quarter of them at most.
+ */
+static COIR_ATOMIC(size_t) split_guards;
+
+#define DEFAULT_MAX_MAP_COUNT 65530
+#define MAPPINGS_PER_SPLIT_GUARD 2
+
+static size_t read_max_map_count(void)
+{
+    char text[32] = "";
+    int fd = coir_sys_open("/proc/sys/vm/max_map_count", O_RDONLY | O_CLOEXEC, 0);
+    size_t count = DEFAULT_MAX_MAP_COUNT;
+
+    if (fd >= 0) {
+        if (coir_sys_read(fd, text, sizeof text - 1) > 0)
+            count = strtoul(text, NULL, 10);
+        coir_sys_close(fd);
+    }
+    return count;
+}
+
+static size_t max_split_guards(void)
+{
+    static COIR_ATOMIC(size_t) max;
+    size_t guards = coir_load_relaxed(&max);
+
+    if (!guards) {
+        guards = read_max_map_count() / 4 / MAPPINGS_PER_SPLIT_GUARD;
+        coir_store_relaxed(&max, guards);
+    }
+    return guards;
+}
+
+static int install_split_guard(struct coir_slab *slab, char *low)
+{
+    int rc = -ENOMEM;
+
+    if (coir_add_relaxed(&split_guards, 1) < max_split_guards())
+        rc = coir_sys_mprotect(low, COIR_STACK_GUARD, PROT_NONE);
+    if (rc < 0)
+        coir_sub_relaxed(&split_guards, 1);
+    else
+        slab->split_guards++;
+    return rc;
+}
+
+static int install_guard(struct coir_stack_pool *pool, struct coir_slab *slab, char *low)
+{
+    if (!pool->no_guard_advice) {
+        int rc = coir_sys_madvise(low, COIR_STACK_GUARD, MADV_GUARD_INSTALL);
+
+        if (rc == 0 || rc == -ENOMEM)
+            return rc;
+        pool->no_guard_advice = true;
+    }
+    return install_split_guard(slab, low);
+}
+
+/* Slabs. */
+
+static struct coir_slab *new_descriptor(void)
+{
+    struct coir_slab *slab;
+
+    for (slab = coir_load_acquire(&all_slabs); slab; slab = slab->next_of_all) {
+        uint32_t free = 0;
+
+        if (coir_cas_acq_rel(&slab->taken, &free, 1))
+            return slab;
+    }
+    slab = coir_sys_calloc(1, sizeof *slab);
+    if (!slab)
+        return NULL;
+    coir_store_relaxed(&slab->taken, 1);
+    slab->next_of_all = coir_load_acquire(&all_slabs);
+    while (!coir_cas_acq_rel(&all_slabs, &slab->next_of_all, slab))
+        ;
+    return slab;
+}
+
+/* Map `count` slots, or as many as there is room for. */
+static int map_slots(struct coir_slab *slab, size_t count)
+{
+    void *memory = NULL;
+    int rc;
+
+    while ((rc = coir_sys_mmap(count * slab->slot_bytes, MAP_NORESERVE | MAP_STACK,
+                               &memory)) < 0)
+        if ((count /= 2) == 0)
+            return rc;
+    /* Fails where there are no huge pages, which is as well. */
+    coir_sys_madvise(memory, count * slab->slot_bytes, MADV_NOHUGEPAGE);
+    slab->count = count;
+    slab->low = memory;
+    coir_store_release(&slab->high, slab->low + count * slab->slot_bytes);
+    return 0;
+}
+
+static int grow(struct coir_stack_pool *pool, uint32_t size_class)
+{
+    struct coir_stack_class *class = &pool->classes[size_class];
+    struct coir_slab *slab = new_descriptor();
+
+    if (!slab)
+        return -ENOMEM;
+    slab->size_class = size_class;
+    slab->header_bytes = pool->header_bytes;
+    slab->slot_bytes = COIR_STACK_GUARD + 2 * (pool->default_bytes << size_class);
+    slab->split_guards = 0;
+    coir_store_relaxed(&slab->used, 0);
+    if (map_slots(slab, class->next_count) < 0) {
+        coir_store_release(&slab->taken, 0);
+        return -ENOMEM;
+    }
+    class->next_count = min_size(4 * class->next_count, 1 + LAST_SLAB_BYTES / slab->slot_bytes);
+    class->newest = slab;
+    slab->next = coir_load_relaxed(&pool->slabs);
+    coir_store_release(&pool->slabs, slab);
+    return 0;
+}
+
+static void unmap_slab(struct coir_stack_pool *pool, struct coir_slab *slab)
+{
+    size_t bytes = slab->count * slab->slot_bytes;
+
+    coir_add_relaxed(&pool->unmapped, coir_load_relaxed(&slab->used));
+    coir_sub_relaxed(&split_guards, slab->split_guards);
+    coir_store_release(&slab->high, NULL);
+    coir_context_forget_memory(slab->low, bytes);
+    coir_sys_munmap(slab->low, bytes);
+    coir_store_release(&slab->taken, 0);
+}
+
+/* The next slot that was never handed out. */
+static int cut_stack(struct coir_stack_pool *pool, uint32_t size_class,
+                     struct coir_stack **ret_stack)
+{
+    struct coir_slab *slab = pool->classes[size_class].newest;
+    size_t i = slab ? coir_load_relaxed(&slab->used) : 0;
+    struct coir_stack *stack;
+    char *low;
+    int rc;
+
+    if (!slab || i == slab->count) {
+        rc = grow(pool, size_class);
+        if (rc < 0)
+            return rc;
+        slab = pool->classes[size_class].newest;
+        i = 0;
+    }
+    low = slab->low + i * slab->slot_bytes;
+    rc = install_guard(pool, slab, low);
+    if (rc < 0)
+        return rc;
+
+    stack = slot_header(slab, i);
+    stack->low = low + COIR_STACK_GUARD;
+    stack->top = (char *)stack;
+    stack->size_class = size_class;
+    coir_store_relaxed(&stack->fresh, 1);
+    coir_store_release(&slab->used, i + 1);
+    coir_add_relaxed(&pool->mapped, 1);
+    *ret_stack = stack;
+    return 0;
+}
+
+/* Pools. */
+
+int coir_stack_pool_init(struct coir_stack_pool *pool, size_t header_bytes,
+                         size_t default_bytes)
+{
+    memset(pool, 0, sizeof *pool);
+    pthread_mutex_init(&pool->lock, NULL);
+    pool->header_bytes = round_up(header_bytes, 64);
+    pool->default_bytes = round_up(default_bytes, coir_sys_auxval(AT_PAGESZ));
+    for (size_t i = 0; i < COIR_STACK_CLASSES; i++) {
+        size_t bytes = 2 * (pool->default_bytes << i);
+
+        pool->classes[i].next_count = min_size(FIRST_SLAB_COUNT, 1 + FIRST_SLAB_BYTES / bytes);
+    }
+    return 0;
+}
+
+void coir_stack_pool_destroy(struct coir_stack_pool *pool)
+{
+    struct coir_slab *slab = coir_load_acquire(&pool->slabs);
+
+    while (slab) {
+        struct coir_slab *next = slab->next;
+
+        unmap_slab(pool, slab);
+        slab = next;
+    }
+    coir_store_relaxed(&pool->slabs, NULL);
+    pthread_mutex_destroy(&pool->lock);
+}
+
+static int take(struct coir_stack_pool *pool, uint32_t size_class, struct coir_stack **ret_stack)
+{
+    struct coir_stack_class *class = &pool->classes[size_class];
+
+    if (!class->free)
+        return cut_stack(pool, size_class, ret_stack);
+    *ret_stack = class->free;
+    class->free = class->free->next;
+    coir_sub_relaxed(&pool->free, 1);
+    return 0;
+}
+
+int coir_stack_pool_get(struct coir_stack_pool *pool, size_t bytes,
+                        struct coir_stack **ret_stack)
+{
+    uint32_t size_class = 0;
+    int rc;
+
+    while (pool->default_bytes << size_class < bytes)
+        if (++size_class == COIR_STACK_CLASSES)
+            return -ENOMEM;
+    pthread_mutex_lock(&pool->lock);
+    rc = take(pool, size_class, ret_stack);
+    pthread_mutex_unlock(&pool->lock);
+    if (rc == 0)
+        (*ret_stack)->next = NULL;
+    return rc < 0 ? -ENOMEM : 0;
+}
+
+size_t coir_stack_pool_get_batch(struct coir_stack_pool *pool, size_t n,
+                                 struct coir_stack **ret_chain)
+{
+    struct coir_stack **end = ret_chain;
+    size_t taken = 0;
+
+    pthread_mutex_lock(&pool->lock);
+    while (taken < n && take(pool, 0, end) == 0) {
+        end = &(*end)->next;
+        taken++;
+    }
+    pthread_mutex_unlock(&pool->lock);
+    *end = NULL;
+    return taken;
+}
+
+/* Give memory back to the system.  Whoever owns the stack uses the uppermost
+   part of it only. */
+static void trim(struct coir_stack *stack)
+{
+    size_t page = coir_sys_auxval(AT_PAGESZ);
+    size_t bytes = (size_t)(stack->top - stack->low);
+
+    if (bytes > COIR_STACK_KEPT)
+        coir_sys_madvise(stack->low, (bytes - COIR_STACK_KEPT) / page * page, MADV_DONTNEED);
+}
+
+void coir_stack_pool_put(struct coir_stack_pool *pool, struct coir_stack *chain, size_t n)
+{
+    struct coir_stack *stack = chain;
+
+    if (coir_load_relaxed(&pool->free) >= UNTRIMMED)
+        for (size_t i = 0; i < n; i++, stack = stack->next)
+            trim(stack);
+    pthread_mutex_lock(&pool->lock);
+    coir_add_relaxed(&pool->free, n);
+    while (n-- > 0) {
+        struct coir_stack_class *class;
+
+        stack = chain;
+        chain = stack->next;
+        class = &pool->classes[stack->size_class];
+        stack->next = class->free;
+        class->free = stack;
+    }
+    pthread_mutex_unlock(&pool->lock);
+}
+
+void coir_stack_pool_each(struct coir_stack_pool *pool,
+                          void (*fn)(struct coir_stack *stack, void *arg), void *arg)
+{
+    struct coir_slab *slab;
+
+    for (slab = coir_load_acquire(&pool->slabs); slab; slab = slab->next) {
+        size_t used = coir_load_acquire(&slab->used);
+
+        for (size_t i = 0; i < used; i++) {
+            struct coir_stack *stack = slot_header(slab, i);
+
+            if (!coir_load_acquire(&stack->fresh))
+                fn(stack, arg);
+        }
+    }
+}
+
+/* The overflow report. */
+
+static struct {
+    pthread_mutex_t lock;
+    unsigned users;
+    bool installed;
+    COIR_ATOMIC(coir_stack_describe_fn *) describe;
+    struct sigaction previous;
+} fault = { .lock = PTHREAD_MUTEX_INITIALIZER };
+
+static char *stack_pointer(const void *signal_context)
+{
+    const mcontext_t *registers = &((const ucontext_t *)signal_context)->uc_mcontext;
+
+#if defined(__x86_64__)
+    return (char *)registers->gregs[REG_RSP];
+#else
+    return (char *)registers->sp;
+#endif
+}
+
+static struct coir_slab *slab_of(const char *address)
+{
+    struct coir_slab *slab = coir_load_acquire(&all_slabs);
+
+    while (slab && !(address < coir_load_acquire(&slab->high) && address >= slab->low))
+        slab = slab->next_of_all;
+    return slab;
+}
+
+/* Whether a fault at that address, with that stack pointer, is a stack that ran
+   into its own guard, and not, say, an overrun of the one below it. */
+static bool is_overflow(const struct coir_slab *slab, const char *address, const char *sp)
+{
+    size_t offset = (size_t)(address - slab->low);
+    const char *slot = address - offset % slab->slot_bytes;
+
+    return offset % slab->slot_bytes < COIR_STACK_GUARD && sp >= slot &&
+           sp < slot + slab->slot_bytes;
+}
+
+static char *append(char *at, const char *end, const char *text)
+{
+    while (*text && at < end)
+        *at++ = *text++;
+    return at;
+}
+
+static char *append_number(char *at, const char *end, size_t n)
+{
+    char digits[24];
+    char *first = digits + sizeof digits - 1;
+
+    *first = '\0';
+    do
+        *--first = (char)('0' + n % 10);
+    while ((n /= 10) > 0);
+    return append(at, end, first);
+}
+
+static void report(struct coir_stack *stack, size_t bytes)
+{
+    char who[256] = "";
+    char line[sizeof who + 64];
+    char *end = line + sizeof line;
+    char *at = append(line, end, "coir: stack overflow in ");
+
+    coir_load_acquire(&fault.describe)(stack, who, sizeof who);
+    at = append(at, end, who);
+    at = append(at, end, ": ");
+    at = append_number(at, end, bytes);
+    at = append(at, end, " bytes\n");
+    coir_sys_write(STDERR_FILENO, line, (size_t)(at - line));
+}
+
+/*
+ * To the handler that was there before.  Where there was none, the default
+ * action comes back: the instruction that faulted runs again, and the kernel
+ * ends the process.  A signal that somebody sent does not come again by itself.
+ */
+static void pass_on(int signal, siginfo_t *info, void *signal_context)
+{
+    const struct sigaction *previous = &fault.previous;
+    bool sent = info->si_code <= 0;
+
+    if (previous->sa_flags & SA_SIGINFO) {
+        previous->sa_sigaction(signal, info, signal_context);
+    } else if (previous->sa_handler != SIG_DFL && previous->sa_handler != SIG_IGN) {
+        previous->sa_handler(signal);
+    } else if (previous->sa_handler == SIG_DFL || !sent) {
+        coir_sys_sigaction(signal, &(struct sigaction){ .sa_handler = SIG_DFL }, NULL);
+        if (sent)
+            coir_sys_raise(signal);
+    }
+}
+
+static void on_fault(int signal, siginfo_t *info, void *signal_context)
+{
+    const char *address = info->si_addr;
+    struct coir_slab *slab = info->si_code > 0 ? slab_of(address) : NULL;
+
+    if (slab && is_overflow(slab, address, stack_pointer(signal_context))) {
+        size_t i = (size_t)(address - slab->low) / slab->slot_bytes;
+
+        report(slot_header(slab, i), slab->slot_bytes - COIR_STACK_GUARD);
+    }
+    pass_on(signal, info, signal_context);
+}
+
+static bool is_ours(const struct sigaction *action)
+{
+    return (action->sa_flags & SA_SIGINFO) && action->sa_sigaction == on_fault;
+}
+
+/* The previous action is known before a fault can ask for it. */
+static int install(void)
+{
+    struct sigaction action = { .sa_sigaction = on_fault, .sa_flags = SA_SIGINFO | SA_ONSTACK };
+    int rc = coir_sys_sigaction(SIGSEGV, NULL, &fault.previous);
+
+    sigemptyset(&action.sa_mask);
+    return rc < 0 ? rc : coir_sys_sigaction(SIGSEGV, &action, NULL);
+}
+
+int coir_stack_fault_install(coir_stack_describe_fn *describe)
+{
+    int rc = 0;
+
+    pthread_mutex_lock(&fault.lock);
+    coir_store_release(&fault.describe, describe);
+    if (!fault.installed)
+        rc = install();
+    if (rc == 0) {
+        fault.installed = true;
+        fault.users++;
+    }
+    pthread_mutex_unlock(&fault.lock);
+    return rc;
+}
+
+/* If the program has set a handler since, ours may be the one it passes on to,
+   and stays in that chain. */
+void coir_stack_fault_uninstall(void)
+{
+    struct sigaction now;
+
+    pthread_mutex_lock(&fault.lock);
+    if (--fault.users == 0 && coir_sys_sigaction(SIGSEGV, NULL, &now) == 0 && is_ours(&now)) {
+        coir_sys_sigaction(SIGSEGV, &fault.previous, NULL);
+        fault.installed = false;
+    }
+    pthread_mutex_unlock(&fault.lock);
+}
+
+/* Alternate signal stacks. */
+
+struct altstack {
+    stack_t previous;
+    char *low; /* of the mapping */
+    size_t bytes;
+};
+
+static size_t altstack_bytes(void)
+{
+    size_t least = coir_sys_auxval(AT_MINSIGSTKSZ);
+
+    return round_up(least ? 4 * least : 1, (size_t)64 * 1024);
+}
+
+int coir_stack_altstack_set(void **ret_memory)
+{
+    struct altstack *altstack;
+    size_t bytes = COIR_STACK_GUARD + altstack_bytes();
+    stack_t stack = { 0 };
+    void *memory;
+    int rc = coir_sys_mmap(bytes, MAP_NORESERVE | MAP_STACK, &memory);
+
+    if (rc < 0)
+        return rc;
+    altstack = (struct altstack *)((char *)memory + bytes) - 1;
+    altstack->low = memory;
+    altstack->bytes = bytes;
+    stack.ss_sp = altstack->low + COIR_STACK_GUARD;
+    stack.ss_size = bytes - COIR_STACK_GUARD - sizeof *altstack;
+    rc = coir_sys_mprotect(memory, COIR_STACK_GUARD, PROT_NONE);
+    if (rc == 0)
+        rc = coir_sys_sigaltstack(&stack, &altstack->previous);
+    if (rc < 0) {
+        coir_sys_munmap(memory, bytes);
+        return rc;
+    }
+    *ret_memory = altstack;
+    return 0;
+}
+
+void coir_stack_altstack_clear(void *memory)
+{
+    struct altstack *altstack = memory;
+
+    coir_sys_sigaltstack(&altstack->previous, NULL);
+    coir_sys_munmap(altstack->low, altstack->bytes);
+}

@@ -1,0 +1,255 @@
+/*
+ * sys.c - calls to the outside world; the only file that reads errno.
+ */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE
+#endif
+#include "sys.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/membarrier.h>
+#include <netdb.h>
+#include <poll.h>
+#include <sched.h>
+#include <stdlib.h>
+#include <sys/auxv.h>
+#include <sys/eventfd.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+static int result(long rc)
+{
+    return rc < 0 ? -errno : (int)rc;
+}
+
+int64_t coir_sys_now(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+}
+
+void coir_sys_sleep(int64_t ns)
+{
+    struct timespec left = { .tv_sec = ns / 1000000000, .tv_nsec = ns % 1000000000 };
+
+    while (nanosleep(&left, &left) < 0 && errno == EINTR)
+        ;
+}
+
+int coir_sys_mmap(size_t bytes, int extra_flags, void **ret_memory)
+{
+    void *memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
+                        MAP_PRIVATE | MAP_ANONYMOUS | extra_flags, -1, 0);
+
+    if (memory == MAP_FAILED)
+        return -errno;
+    *ret_memory = memory;
+    return 0;
+}
+
+int coir_sys_munmap(void *memory, size_t bytes)
+{
+    return result(munmap(memory, bytes));
+}
+
+int coir_sys_madvise(void *memory, size_t bytes, int advice)
+{
+    return result(madvise(memory, bytes, advice));
+}
+
+int coir_sys_mprotect(void *memory, size_t bytes, int protection)
+{
+    return result(mprotect(memory, bytes, protection));
+}
+
+void *coir_sys_malloc(size_t bytes)
+{
+    return malloc(bytes);
+}
+
+void *coir_sys_calloc(size_t n, size_t bytes)
+{
+    return calloc(n, bytes);
+}
+
+void *coir_sys_realloc(void *memory, size_t bytes)
+{
+    return realloc(memory, bytes);
+}
+
+void *coir_sys_aligned_alloc(size_t alignment, size_t bytes)
+{
+    return aligned_alloc(alignment, bytes);
+}
+
+void coir_sys_free(void *memory)
+{
+    free(memory);
+}
+
+int coir_sys_thread_create(pthread_t *ret_thread, const pthread_attr_t *attr,
+                           void *(*fn)(void *), void *arg)
+{
+    return -pthread_create(ret_thread, attr, fn, arg);
+}
+
+int coir_sys_thread_join(pthread_t thread)
+{
+    return -pthread_join(thread, NULL);
+}
+
+int coir_sys_thread_mask(int how, const sigset_t *set, sigset_t *ret_old)
+{
+    return -pthread_sigmask(how, set, ret_old);
+}
+
+int coir_sys_get_affinity(size_t bytes, void *ret_set)
+{
+    return result(sched_getaffinity(0, bytes, ret_set));
+}
+
+int coir_sys_set_affinity(size_t bytes, const void *set)
+{
+    return result(sched_setaffinity(0, bytes, set));
+}
+
+pid_t coir_sys_gettid(void)
+{
+    return (pid_t)syscall(SYS_gettid);
+}
+
+void coir_sys_yield(void)
+{
+    sched_yield();
+}
+
+int coir_sys_membarrier(int command)
+{
+    return result(syscall(SYS_membarrier, command, 0, 0));
+}
+
+int coir_sys_sigaction(int signal, const struct sigaction *action, struct sigaction *ret_old)
+{
+    return result(sigaction(signal, action, ret_old));
+}
+
+int coir_sys_sigaltstack(const stack_t *stack, stack_t *ret_old)
+{
+    return result(sigaltstack(stack, ret_old));
+}
+
+int coir_sys_raise(int signal)
+{
+    return result(raise(signal));
+}
+
+int coir_sys_eventfd(unsigned value, int flags)
+{
+    return result(eventfd(value, flags | EFD_CLOEXEC));
+}
+
+int coir_sys_event_write(int fd)
+{
+    uint64_t one = 1;
+    ssize_t rc;
+
+    do
+        rc = write(fd, &one, sizeof one);
+    while (rc < 0 && errno == EINTR);
+    return rc < 0 ? -errno : 0;
+}
+
+int coir_sys_event_wait(int fd, int64_t timeout)
+{
+    struct pollfd event = { .fd = fd, .events = POLLIN };
+    struct timespec left = { .tv_sec = timeout / 1000000000, .tv_nsec = timeout % 1000000000 };
+    uint64_t value;
+    int rc = ppoll(&event, 1, timeout == INT64_MAX ? NULL : &left, NULL);
+
+    if (rc < 0)
+        return -errno;
+    if (rc == 0)
+        return -ETIMEDOUT;
+    return read(fd, &value, sizeof value) < 0 ? -errno : 0;
+}
+
+ssize_t coir_sys_read(int fd, void *buf, size_t len)
+{
+    ssize_t n;
+
+    do
+        n = read(fd, buf, len);
+    while (n < 0 && errno == EINTR);
+    return n < 0 ? -errno : n;
+}
+
+ssize_t coir_sys_write(int fd, const void *buf, size_t len)
+{
+    ssize_t n;
+
+    do
+        n = write(fd, buf, len);
+    while (n < 0 && errno == EINTR);
+    return n < 0 ? -errno : n;
+}
+
+int coir_sys_open(const char *path, int flags, mode_t mode)
+{
+    int fd;
+
+    do
+        fd = open(path, flags, mode);
+    while (fd < 0 && errno == EINTR);
+    return fd < 0 ? -errno : fd;
+}
+
+int coir_sys_close(int fd)
+{
+    /* After EINTR the descriptor is gone on Linux: a second close could hit
+       somebody else's. */
+    return close(fd) < 0 && errno != EINTR ? -errno : 0;
+}
+
+int coir_sys_socket(int family, int type, int protocol)
+{
+    return result(socket(family, type | SOCK_CLOEXEC, protocol));
+}
+
+int coir_sys_setsockopt(int fd, int level, int option, const void *value, socklen_t len)
+{
+    return result(setsockopt(fd, level, option, value, len));
+}
+
+int coir_sys_bind(int fd, const struct sockaddr *address, socklen_t len)
+{
+    return result(bind(fd, address, len));
+}
+
+int coir_sys_listen(int fd, int backlog)
+{
+    return result(listen(fd, backlog));
+}
+
+int coir_sys_getaddrinfo(const char *host, const char *service, const struct addrinfo *hints,
+                         struct addrinfo **ret_list, int *ret_eai)
+{
+    int rc = getaddrinfo(host, service, hints, ret_list);
+
+    *ret_eai = rc == EAI_SYSTEM ? 0 : rc;
+    return rc == EAI_SYSTEM ? -errno : 0;
+}
+
+void coir_sys_freeaddrinfo(struct addrinfo *list)
+{
+    freeaddrinfo(list);
+}
+
+unsigned long coir_sys_auxval(unsigned long type)
+{
+    return getauxval(type);
+}

@@ -1,0 +1,80 @@
+/*
+ * sys.h - every call that the outside world decides: the clock, memory,
+ * threads, signals, descriptors.
+ *
+ * Each returns >= 0 or -errno; errno is read here and nowhere else.  All of
+ * them are real functions, never inlined: a task that suspends may wake up on
+ * another thread, and a compiler that saw errno being read would keep the old
+ * thread's address of it.  Tests replace them to inject faults.
+ *
+ * Those that may be interrupted are called again on EINTR, except where it
+ * says otherwise.
+ */
+#ifndef COIR_RUNTIME_SYS_H
+#define COIR_RUNTIME_SYS_H
+
+#include <pthread.h>
+#include <signal.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/socket.h>
+#include <sys/types.h>
+
+struct addrinfo;
+
+/* Time. */
+int64_t coir_sys_now(void);
+void coir_sys_sleep(int64_t ns);
+
+/* Memory.  coir_sys_mmap maps anonymous private memory, read and write. */
+int coir_sys_mmap(size_t bytes, int extra_flags, void **ret_memory);
+int coir_sys_munmap(void *memory, size_t bytes);
+int coir_sys_madvise(void *memory, size_t bytes, int advice);
+int coir_sys_mprotect(void *memory, size_t bytes, int protection);
+void *coir_sys_malloc(size_t bytes);
+void *coir_sys_calloc(size_t n, size_t bytes);
+void *coir_sys_realloc(void *memory, size_t bytes);
+void *coir_sys_aligned_alloc(size_t alignment, size_t bytes);
+void coir_sys_free(void *memory);
+
+/* Threads. */
+int coir_sys_thread_create(pthread_t *ret_thread, const pthread_attr_t *attr,
+                           void *(*fn)(void *), void *arg);
+int coir_sys_thread_join(pthread_t thread);
+int coir_sys_thread_mask(int how, const sigset_t *set, sigset_t *ret_old);
+int coir_sys_get_affinity(size_t bytes, void *ret_set);
+int coir_sys_set_affinity(size_t bytes, const void *set);
+pid_t coir_sys_gettid(void);
+void coir_sys_yield(void);
+int coir_sys_membarrier(int command);
+
+/* Signals. */
+int coir_sys_sigaction(int signal, const struct sigaction *action, struct sigaction *ret_old);
+int coir_sys_sigaltstack(const stack_t *stack, stack_t *ret_old);
+int coir_sys_raise(int signal); /* to the calling thread */
+
+/* Descriptors. */
+int coir_sys_eventfd(unsigned value, int flags);
+int coir_sys_event_write(int fd);
+/* Blocks until the event is written to; -ETIMEDOUT after `timeout` ns, INT64_MAX
+   for never; -EINTR comes back. */
+int coir_sys_event_wait(int fd, int64_t timeout);
+ssize_t coir_sys_read(int fd, void *buf, size_t len);
+ssize_t coir_sys_write(int fd, const void *buf, size_t len);
+int coir_sys_open(const char *path, int flags, mode_t mode);
+int coir_sys_close(int fd);
+
+/* Sockets. */
+int coir_sys_socket(int family, int type, int protocol);
+int coir_sys_setsockopt(int fd, int level, int option, const void *value, socklen_t len);
+int coir_sys_bind(int fd, const struct sockaddr *address, socklen_t len);
+int coir_sys_listen(int fd, int backlog);
+/* 0 or a getaddrinfo code, or -errno for EAI_SYSTEM. */
+int coir_sys_getaddrinfo(const char *host, const char *service, const struct addrinfo *hints,
+                         struct addrinfo **ret_list, int *ret_eai);
+void coir_sys_freeaddrinfo(struct addrinfo *list);
+
+/* What the kernel told the process at its start: AT_...; 0 if it did not. */
+unsigned long coir_sys_auxval(unsigned long type);
+
+#endif

@@ -1,0 +1,821 @@
+/*
+ * worker.c - the loop of a worker: run what is queued, look at everything else
+ * now and then, ask others, sleep.
+ *
+ * There is no call into a scheduler between two tasks.  A fiber that suspends
+ * picks its successor itself and switches to it; one whose task has ended runs
+ * the next new task on its own stack; only when the queue is empty does the
+ * worker's own context, coir_worker_main(), run.
+ */
+#include "worker.h"
+
+#include <errno.h>
+#include <linux/membarrier.h>
+#include <sched.h>
+#include <string.h>
+
+#include "cancel.h"
+#include "group.h"
+#include "park.h"
+#include "sys.h"
+
+#define LOOK_EVERY_TICKS 64
+#define LOOK_EVERY_NS 200000
+#define SPIN_NS 50000
+#define ASK_AGAIN_NS 3000
+#define LONE_BACKOFF_LEAST 1000000
+#define LONE_BACKOFF_MOST 64000000
+#define STARVED_RETRY_NS 1000000
+
+#ifdef COIR_SMALL
+#define STACK_CACHE_MAX 2
+#else
+#define STACK_CACHE_MAX 128
+#endif
+
+/* Queueing. */
+
+void coir_worker_push(struct coir_worker *worker, coir_item item)
+{
+    struct coir_runqueue *q = &worker->queue;
+
+    if (__builtin_expect(coir_runqueue_full(q) && !coir_runqueue_grow(q), 0)) {
+        coir_inbox_push(&worker->inbox, item); /* which needs no memory */
+        return;
+    }
+    if (!(item & COIR_ITEM_FIBER))
+        coir_store_relaxed(&coir_item_task(item)->qpos, coir_load_relaxed(&q->tail));
+    coir_runqueue_push(q, item);
+
+    /* Woken fibers: the worker will run one of them itself, soon. */
+    if (coir_runqueue_length_hint(q) - 1 > coir_load_relaxed(&worker->keep))
+        coir_worker_offer(worker);
+}
+
+static void wake(struct coir_worker *worker)
+{
+    coir_add_relaxed(&worker->counters.wakeups, 1);
+    worker->runtime->driver->wake(worker);
+}
+
+void coir_worker_send(struct coir_worker *worker, coir_item item)
+{
+    coir_inbox_push(&worker->inbox, item);
+    coir_fence_seq_cst(); /* [S] */
+    if (coir_idle_claim(&worker->runtime->idle, &worker->state))
+        wake(worker);
+}
+
+void coir_worker_request(struct coir_worker *worker, struct coir_request *request)
+{
+    coir_requests_push(&worker->requests, request);
+    coir_fence_seq_cst(); /* [S] */
+    if (coir_idle_claim(&worker->runtime->idle, &worker->state))
+        wake(worker);
+}
+
+void coir_worker_wake_one(struct coir_runtime *runtime)
+{
+    if (!coir_idle_must_wake(&runtime->idle))
+        return;
+    for (int i = 0; i < runtime->worker_count; i++) {
+        struct coir_worker *worker = &runtime->workers[i];
+        if (coir_idle_claim(&runtime->idle, &worker->state)) {
+            wake(worker);
+            return;
+        }
+    }
+}
+
+/* Handing over. */
+
+/*
+ * A single task.  Its creator may be about to compute, and then somebody else
+ * should run it; or about to await it, and then handing it over costs more than
+ * the task.  So: it is handed over, unless that turned out to be wrong lately.
+ */
+static bool may_give_lone(struct coir_worker *worker)
+{
+    if (worker->lone_allowed_at == 0)
+        return true;
+    if (coir_sys_now() < worker->lone_allowed_at)
+        return false;
+    worker->lone_allowed_at = 0;
+    return true;
+}
+
+/* It was wrong to hand over the last single task. */
+static void regret_lone(struct coir_worker *worker)
+{
+    int64_t backoff = worker->lone_backoff * 2;
+
+    if (backoff < LONE_BACKOFF_LEAST)
+        backoff = LONE_BACKOFF_LEAST;
+    if (backoff > LONE_BACKOFF_MOST)
+        backoff = LONE_BACKOFF_MOST;
+    worker->lone_backoff = backoff;
+    worker->lone_allowed_at = coir_sys_now() + backoff;
+    worker->lone = NULL;
+}
+
+void coir_worker_awaits_handed(struct coir_worker *worker, const struct coir_task *task)
+{
+    if (worker->lone == task)
+        regret_lone(worker);
+}
+
+/* Raise `keep`, if that is still right once it has been raised. */
+static bool nobody_wants(struct coir_worker *worker)
+{
+    struct coir_idle *idle = &worker->runtime->idle;
+
+    if (coir_idle_any(idle) && !coir_outbox_full(&worker->outbox))
+        return false;
+    coir_store_relaxed(&worker->keep, COIR_KEEP_ALL);
+    coir_fence_seq_cst();
+    if (!coir_idle_any(idle))
+        return true;
+    if (coir_outbox_full(&worker->outbox)) {
+        coir_worker_wake_one(worker->runtime);
+        return true;
+    }
+    coir_store_relaxed(&worker->keep, COIR_KEEP_NONE);
+    return false;
+}
+
+static void give(struct coir_worker *worker, int64_t n)
+{
+    coir_store_relaxed(&worker->keep, COIR_KEEP_ALL); /* [H4] */
+    if (coir_handover_give(&worker->queue, &worker->outbox, n))
+        coir_worker_wake_one(worker->runtime);
+    else
+        coir_store_relaxed(&worker->keep, COIR_KEEP_ONE);
+}
+
+void coir_worker_offer(struct coir_worker *worker)
+{
+    int64_t length = coir_runqueue_length_hint(&worker->queue);
+
+    if (nobody_wants(worker) || length <= 0)
+        return;
+    if (length > 1) {
+        give(worker, length / 2);
+    } else if (may_give_lone(worker)) {
+        coir_item item = coir_load_relaxed(
+            &worker->queue.slots[coir_load_relaxed(&worker->queue.head) & worker->queue.mask]);
+        if (worker->lone)
+            worker->lone_backoff = 0; /* the last one was right */
+        worker->lone = item & COIR_ITEM_FIBER ? NULL : coir_item_task(item);
+        give(worker, 1);
+    } else {
+        coir_store_relaxed(&worker->keep, COIR_KEEP_ONE);
+    }
+}
+
+/* Whether the oldest item has been waiting since the last look, untouched. */
+static bool oldest_is_stale(struct coir_worker *worker, int64_t now)
+{
+    return coir_runqueue_length_hint(&worker->queue) > 0 &&
+           coir_load_relaxed(&worker->queue.head) == worker->tick_head &&
+           coir_load_relaxed(&worker->counters.spawned) == worker->tick_spawned &&
+           now - worker->tick_time >= ASK_AGAIN_NS;
+}
+
+static void offer_at_tick(struct coir_worker *worker, int64_t now)
+{
+    if (coir_idle_any(&worker->runtime->idle) &&
+        coir_runqueue_length_hint(&worker->queue) > 0) {
+        if (oldest_is_stale(worker, now))
+            worker->lone_allowed_at = 0;
+        if (worker->lone_allowed_at <= now)
+            coir_store_relaxed(&worker->keep, COIR_KEEP_NONE);
+        if (coir_runqueue_length_hint(&worker->queue) > coir_load_relaxed(&worker->keep))
+            coir_worker_offer(worker);
+    }
+    if (coir_load_relaxed(&worker->queue.head) != worker->tick_head)
+        worker->head_since = now;
+    worker->tick_head = coir_load_relaxed(&worker->queue.head);
+    worker->tick_spawned = coir_load_relaxed(&worker->counters.spawned);
+}
+
+/* Looking at everything else. */
+
+static bool drain_inbox(struct coir_worker *worker)
+{
+    coir_item item = coir_inbox_drain(&worker->inbox), next;
+    bool any = item != 0;
+
+    for (; item; item = next) {
+        next = *coir_inbox_link(item);
+        *coir_inbox_link(item) = 0;
+        coir_worker_push(worker, item);
+    }
+    return any;
+}
+
+static void drain_requests(struct coir_worker *worker)
+{
+    struct coir_request *request = coir_requests_drain(&worker->requests), *next;
+
+    for (; request; request = next) {
+        struct coir_fiber *fiber = request->fiber;
+        next = request->next;
+        request->run(worker, request);
+        coir_store_release(&request->done, 1);
+        coir_unpark(fiber);
+    }
+}
+
+/* Tasks that could not be given a stack try again now and then. */
+static void retry_starved(struct coir_worker *worker, int64_t now)
+{
+    struct coir_task *task = worker->starved, *next;
+
+    if (!task || now < worker->starved_until)
+        return;
+    worker->starved = NULL;
+    for (; task; task = next) {
+        next = task->next;
+        coir_worker_push(worker, coir_item_of_task(task));
+    }
+}
+
+/* All but the driver.  Returns the time. */
+static int64_t look(struct coir_worker *worker)
+{
+    int64_t now = coir_sys_now();
+
+    drain_inbox(worker);
+    drain_requests(worker);
+    coir_timers_drain(&worker->timers);
+    coir_timers_expire(&worker->timers, now, coir_unpark);
+    retry_starved(worker, now);
+    return now;
+}
+
+/* Choose the ticks until the next look so that it comes after LOOK_EVERY_NS,
+   were ticks to go on as they did. */
+static void adapt_budget(struct coir_worker *worker, int64_t now)
+{
+    int64_t took = now - worker->tick_time;
+
+    if (took > LOOK_EVERY_NS)
+        worker->tick_budget = worker->tick_budget * LOOK_EVERY_NS / took;
+    else if (worker->tick_budget < LOOK_EVERY_TICKS)
+        worker->tick_budget *= 2;
+    if (worker->tick_budget < 1)
+        worker->tick_budget = 1;
+    if (worker->tick_budget > LOOK_EVERY_TICKS)
+        worker->tick_budget = LOOK_EVERY_TICKS;
+    worker->ticks = worker->tick_budget;
+    worker->tick_time = now;
+}
+
+void coir_worker_tick(struct coir_worker *worker)
+{
+    int64_t now = look(worker);
+
+    if (worker->runtime->driver->ready(worker))
+        worker->runtime->driver->poll(worker);
+    offer_at_tick(worker, now);
+    adapt_budget(worker, now);
+}
+
+bool coir_worker_turn_is_over(struct coir_worker *worker)
+{
+    coir_worker_tick(worker);
+    return coir_runqueue_length_hint(&worker->queue) > 0 &&
+           worker->tick_time - worker->head_since >= LOOK_EVERY_NS;
+}
+
+/* Fibers. */
+
+static void fiber_main(void *arg);
+
+static void prepare_fiber(struct coir_worker *worker, struct coir_fiber *fiber, size_t promised)
+{
+    char *low = fiber->stack.low;
+
+    coir_context_init(&fiber->context, low, (size_t)(fiber->stack.top - low), fiber_main);
+    coir_store_relaxed(&fiber->state, COIR_FIBER_RUNNING);
+    fiber->inline_floor = worker->runtime->inline_tasks ? (uintptr_t)low + promised : UINTPTR_MAX;
+    fiber->depth = 0;
+    fiber->pins = 0;
+    coir_store_relaxed(&fiber->worker, worker);
+    coir_store_relaxed(&fiber->stack.fresh, 0);
+}
+
+static struct coir_fiber *get_large_fiber(struct coir_worker *worker, size_t bytes)
+{
+    struct coir_stack *stack;
+
+    if (coir_stack_pool_get(&worker->runtime->stacks, bytes, &stack) < 0)
+        return NULL;
+    if (coir_load_relaxed(&stack->fresh))
+        prepare_fiber(worker, (struct coir_fiber *)stack, bytes);
+    return (struct coir_fiber *)stack;
+}
+
+static struct coir_fiber *get_fiber(struct coir_worker *worker)
+{
+    struct coir_stack *stack = worker->stacks;
+
+    if (!stack) {
+        worker->stack_count = (uint32_t)coir_stack_pool_get_batch(
+            &worker->runtime->stacks, STACK_CACHE_MAX / 8 + 1, &worker->stacks);
+        stack = worker->stacks;
+        if (!stack)
+            return NULL;
+    }
+    worker->stacks = stack->next;
+    worker->stack_count--;
+    if (coir_load_relaxed(&stack->fresh))
+        prepare_fiber(worker, (struct coir_fiber *)stack, worker->runtime->stack_bytes);
+    return (struct coir_fiber *)stack;
+}
+
+static void put_fiber(struct coir_worker *worker, struct coir_fiber *fiber)
+{
+    struct coir_stack *stack = &fiber->stack, *last;
+
+    if (stack->size_class != 0) {
+        stack->next = NULL;
+        coir_stack_pool_put(&worker->runtime->stacks, stack, 1);
+        return;
+    }
+    stack->next = worker->stacks;
+    worker->stacks = stack;
+    if (++worker->stack_count <= STACK_CACHE_MAX)
+        return;
+    last = stack;
+    for (int i = 1; i < STACK_CACHE_MAX / 2; i++)
+        last = last->next;
+    worker->stacks = last->next;
+    worker->stack_count -= STACK_CACHE_MAX / 2;
+    last->next = NULL;
+    coir_stack_pool_put(&worker->runtime->stacks, stack, STACK_CACHE_MAX / 2);
+}
+
+static size_t wanted_stack(const struct coir_task *task)
+{
+    return coir_load_relaxed(&task->shared) & COIR_TASK_EXTRA ? task->extra->stack_bytes : 0;
+}
+
+/* The fiber to switch to for an item; NULL if a stack is needed and there is
+   none: then the item waits. */
+static struct coir_fiber *fiber_for(struct coir_worker *worker, coir_item item)
+{
+    struct coir_fiber *fiber;
+    struct coir_task *task;
+    size_t bytes;
+
+    if (item & COIR_ITEM_FIBER)
+        return coir_item_fiber(item);
+    task = coir_item_task(item);
+    bytes = wanted_stack(task);
+    fiber = bytes ? get_large_fiber(worker, bytes) : get_fiber(worker);
+    if (!fiber) {
+        task->next = worker->starved;
+        worker->starved = task;
+        worker->starved_until = coir_sys_now() + STARVED_RETRY_NS;
+        return NULL;
+    }
+    fiber->base = task;
+    return fiber;
+}
+
+/* After a switch, on the new stack: see to the one that was left. */
+static void commit(struct coir_worker *worker)
+{
+    struct coir_fiber *fiber = worker->previous;
+    uint32_t running = COIR_FIBER_RUNNING;
+
+    switch (worker->commit) {
+    case COIR_COMMIT_NONE:
+        break;
+    case COIR_COMMIT_YIELD:
+        if (worker->runtime->migrate && !fiber->pins) {
+            int next = (worker->index + 1) % worker->runtime->worker_count;
+            coir_worker_send(&worker->runtime->workers[next], coir_item_of_fiber(fiber));
+        } else {
+            coir_worker_push(worker, coir_item_of_fiber(fiber));
+        }
+        break;
+    case COIR_COMMIT_PARK:
+        if (coir_cas_acq_rel(&fiber->state, &running, COIR_FIBER_PARKED))
+            break; /* [V]; from here on it may run elsewhere */
+        coir_xchg_acquire(&fiber->state, COIR_FIBER_RUNNING); /* [U] */
+        coir_worker_push(worker, coir_item_of_fiber(fiber));
+        break;
+    case COIR_COMMIT_RECYCLE:
+        put_fiber(worker, fiber);
+        break;
+    }
+}
+
+/* The first thing a fiber does after being switched to. */
+static void arrive(struct coir_worker *worker)
+{
+    struct coir_fiber *fiber = worker->fiber;
+
+    commit(worker);
+    if (coir_load_relaxed(&fiber->worker) != worker) {
+        coir_count(&worker->counters.migrations);
+        coir_store_relaxed(&fiber->worker, worker);
+    }
+}
+
+static struct coir_worker *switch_to(struct coir_worker *worker, struct coir_fiber *next,
+                                     enum coir_commit what)
+{
+    struct coir_fiber *fiber = worker->fiber;
+
+    worker->previous = fiber;
+    worker->commit = what;
+    worker->fiber = next;
+    coir_count(&worker->counters.switches);
+    worker = coir_context_switch(&fiber->context, &next->context, worker);
+    arrive(worker);
+    return worker;
+}
+
+static struct coir_fiber *next_fiber(struct coir_worker *worker)
+{
+    coir_item item;
+    struct coir_fiber *fiber;
+
+    if (--worker->ticks < 0)
+        coir_worker_tick(worker);
+    while ((item = coir_runqueue_pop(&worker->queue)) != 0)
+        if ((fiber = fiber_for(worker, item)) != NULL)
+            return fiber;
+    return &worker->scheduler;
+}
+
+struct coir_worker *coir_worker_switch_away(struct coir_worker *worker, enum coir_commit what)
+{
+    struct coir_fiber *next = next_fiber(worker);
+
+    /* A yield to nobody.  The scheduler would only find this fiber again. */
+    if (what == COIR_COMMIT_YIELD && next == &worker->scheduler && !worker->runtime->migrate)
+        return worker;
+    return switch_to(worker, next, what);
+}
+
+static void check_left(struct coir_task *task)
+{
+    if (__builtin_expect(task->scopes != NULL, 0))
+        coir_misuse("coir", "a timeout, shield or group was left open by a function that "
+                            "has returned");
+}
+
+/* A task has ended that was started by the loop. */
+static void finish(struct coir_worker *worker, struct coir_task *task, int value)
+{
+    struct coir_runtime *runtime = worker->runtime;
+    uint64_t shared;
+
+    check_left(task);
+    if (coir_load_relaxed(&task->fiber))
+        coir_store_relaxed(&task->fiber, NULL);
+    if (coir_load_relaxed(&task->shared) & COIR_TASK_MEMBER) {
+        coir_group_member_done(worker, task, value, false);
+    } else {
+        coir_store_relaxed(&task->qpos, (uint64_t)(uint32_t)value);
+        shared = coir_xchg_acq_rel(
+            &task->shared, COIR_TASK_DONE | (coir_load_relaxed(&task->shared) & COIR_TASK_EXTRA));
+        if (shared & COIR_TASK_JOINER)
+            coir_unpark((struct coir_fiber *)(shared & COIR_TASK_JOINER));
+        if (shared & COIR_TASK_DETACHED)
+            coir_task_free(&runtime->tasks, &worker->tasks, task);
+    }
+    coir_count(&worker->counters.finished);
+    if (__builtin_expect(coir_load_relaxed(&runtime->stopping), 0))
+        coir_runtime_check_quiet(runtime);
+}
+
+static void run_base(struct coir_worker *worker, struct coir_fiber *fiber)
+{
+    struct coir_task *task = fiber->base;
+    bool pinned = coir_load_relaxed(&task->shared) & COIR_TASK_PINNED;
+    int value;
+
+    (void)worker;
+    task->next = NULL;
+    fiber->task = task;
+    fiber->pins += pinned;
+    value = task->fn(task->arg);
+    fiber->pins -= pinned;
+    finish(coir_current_worker(), task, value);
+    fiber->task = NULL;
+}
+
+/* What runs at the bottom of every fiber. */
+static void fiber_main(void *arg)
+{
+    struct coir_worker *worker = arg;
+    struct coir_fiber *fiber = worker->fiber;
+    coir_item item;
+
+    arrive(worker);
+    for (;;) {
+        struct coir_fiber *next;
+
+        run_base(worker, fiber);
+        worker = coir_current_worker();
+        if (--worker->ticks < 0)
+            coir_worker_tick(worker);
+
+        /* A new task needs no other stack than this one. */
+        item = coir_runqueue_pop(&worker->queue);
+        if (item && !(item & COIR_ITEM_FIBER) && fiber->stack.size_class == 0 &&
+            !wanted_stack(coir_item_task(item))) {
+            fiber->base = coir_item_task(item);
+            continue;
+        }
+        next = item ? fiber_for(worker, item) : NULL;
+        worker = switch_to(worker, next ? next : &worker->scheduler, COIR_COMMIT_RECYCLE);
+    }
+}
+
+/* Being idle. */
+
+/* Take another worker's batch.  The items are then this worker's. */
+static bool take_from(struct coir_worker *worker, struct coir_worker *victim)
+{
+    coir_item items[COIR_OUTBOX_MAX];
+    uint32_t n = coir_outbox_take(&victim->outbox, items);
+
+    if (n && victim != worker) {
+        coir_store_relaxed(&worker->counters.handovers,
+                           coir_load_relaxed(&worker->counters.handovers) + n);
+        if (coir_idle_any(&worker->runtime->idle))
+            coir_store_relaxed(&victim->keep, COIR_KEEP_NONE); /* after [A] */
+    }
+    for (uint32_t i = 0; i < n; i++)
+        coir_worker_push(worker, items[i]);
+    return n > 0;
+}
+
+static bool take_from_anyone(struct coir_worker *worker)
+{
+    struct coir_runtime *runtime = worker->runtime;
+
+    for (int i = 1; i < runtime->worker_count; i++)
+        if (take_from(worker, &runtime->workers[(worker->index + i) % runtime->worker_count]))
+            return true;
+    return false;
+}
+
+/* Tell everybody that this worker has nothing to do.  Reads before it writes:
+   a worker that has been told is left its cache line. */
+static void ask(struct coir_worker *worker, int64_t keep)
+{
+    struct coir_runtime *runtime = worker->runtime;
+
+    for (int i = 0; i < runtime->worker_count; i++) {
+        struct coir_worker *other = &runtime->workers[i];
+        if (other != worker && coir_load_relaxed(&other->keep) > keep)
+            coir_store_relaxed(&other->keep, keep);
+    }
+}
+
+/* Whether another worker has more queued than it can run at once. */
+static bool somebody_has_work(struct coir_worker *worker)
+{
+    struct coir_runtime *runtime = worker->runtime;
+
+    for (int i = 0; i < runtime->worker_count; i++) {
+        struct coir_worker *other = &runtime->workers[i];
+        if (other == worker)
+            continue;
+        if (coir_outbox_full(&other->outbox) ||
+            (coir_runqueue_length_hint(&other->queue) > 1 &&
+             coir_load_relaxed(&other->state) == COIR_WORKER_AWAKE))
+            return true;
+    }
+    return false;
+}
+
+/* Anything of this worker's own?  Cheap: asked in a loop. */
+static bool has_own_work(struct coir_worker *worker, int64_t now)
+{
+    return !coir_inbox_empty(&worker->inbox) || coir_load_relaxed(&worker->requests.head) ||
+           coir_timers_next(&worker->timers) <= now ||
+           coir_load_relaxed(&worker->timers.returns) ||
+           (worker->starved && worker->starved_until <= now) ||
+           worker->runtime->driver->ready(worker) || coir_load_relaxed(&worker->runtime->stop);
+}
+
+/* Look at all that is this worker's own.  True if there is something to run. */
+static bool find_own(struct coir_worker *worker)
+{
+    worker->tick_time = look(worker);
+    if (worker->runtime->driver->ready(worker))
+        worker->runtime->driver->poll(worker);
+    if (coir_runqueue_length_hint(&worker->queue) > 0)
+        return true;
+    if (!take_from(worker, worker))
+        return false;
+    if (worker->lone)
+        regret_lone(worker);
+    return true;
+}
+
+/* Look around for a while.  True if something was found, or should be looked
+   at.  The caller counts as searching. */
+static bool search(struct coir_worker *worker)
+{
+    int64_t start = coir_sys_now(), asked = start, now = start;
+
+    ask(worker, COIR_KEEP_ONE);
+    do {
+        if (take_from_anyone(worker) || has_own_work(worker, now))
+            return true;
+        for (int i = 0; i < 8; i++)
+            coir_pause();
+        now = coir_sys_now();
+        if (now - asked >= ASK_AGAIN_NS) {
+            ask(worker, COIR_KEEP_NONE);
+            asked = now;
+        }
+    } while (now - start < SPIN_NS);
+    return false;
+}
+
+static int64_t wait_deadline(struct coir_worker *worker)
+{
+    int64_t deadline = coir_timers_next(&worker->timers);
+
+    return worker->starved && worker->starved_until < deadline ? worker->starved_until : deadline;
+}
+
+/*
+ * Sleep until there is a reason not to.  was_last: this worker was the last to
+ * search.  Returns whether the worker counts as searching again.
+ */
+static bool sleep_in_driver(struct coir_worker *worker, bool was_last)
+{
+    struct coir_runtime *runtime = worker->runtime;
+
+    coir_idle_announce(&runtime->idle, &worker->state);
+    ask(worker, COIR_KEEP_NONE);
+    if (was_last && runtime->worker_count > 1) {
+        coir_count(&worker->counters.barriers);
+        coir_sys_membarrier(MEMBARRIER_CMD_PRIVATE_EXPEDITED);
+    }
+    if (has_own_work(worker, coir_sys_now()) || (was_last && somebody_has_work(worker)))
+        return coir_idle_retract(&runtime->idle, &worker->state);
+
+    coir_count(&worker->counters.sleeps);
+    runtime->driver->wait(worker, wait_deadline(worker));
+    return coir_idle_retract(&runtime->idle, &worker->state);
+}
+
+/* Find something to run, however long it takes.  False: the end. */
+static bool find_work(struct coir_worker *worker)
+{
+    struct coir_runtime *runtime = worker->runtime;
+    bool searching = false, found = false;
+
+    while (!found && !coir_load_acquire(&runtime->stop)) {
+        bool was_last = false;
+
+        found = find_own(worker) || take_from_anyone(worker);
+        if (found)
+            break;
+        if (!searching)
+            searching = coir_idle_search(&runtime->idle, runtime->max_searchers);
+        if (searching) {
+            if (search(worker))
+                continue;
+            was_last = coir_idle_stop_search(&runtime->idle);
+            searching = false;
+        } else {
+            was_last = coir_load_relaxed(&runtime->idle.searching) == 0;
+        }
+        searching = sleep_in_driver(worker, was_last);
+    }
+    if (searching)
+        coir_idle_stop_search(&runtime->idle);
+    if (found && coir_runqueue_length_hint(&worker->queue) > 1 && coir_idle_any(&runtime->idle))
+        coir_worker_offer(worker);
+    return found;
+}
+
+/* Start and end. */
+
+static void settle_on_cpu(struct coir_worker *worker)
+{
+    cpu_set_t all, own;
+
+    /* A new thread starts on its creator's CPU and may stay there for
+       milliseconds, while others are free. */
+    if (worker->cpu < 0 || coir_sys_get_affinity(sizeof all, &all) < 0)
+        return;
+    CPU_ZERO(&own);
+    CPU_SET(worker->cpu, &own);
+    coir_sys_set_affinity(sizeof own, &own);
+    if (!worker->runtime->pin_cpus)
+        coir_sys_set_affinity(sizeof all, &all);
+}
+
+static int open_worker(struct coir_worker *worker)
+{
+    int rc;
+
+    settle_on_cpu(worker);
+    rc = coir_stack_altstack_set(&worker->altstack);
+    if (rc < 0)
+        return rc;
+    rc = worker->runtime->driver->open(worker);
+    if (rc < 0)
+        coir_stack_altstack_clear(worker->altstack);
+    return rc;
+}
+
+void *coir_worker_main(void *arg)
+{
+    struct coir_worker *worker = arg;
+    struct coir_runtime *runtime = worker->runtime;
+    int rc;
+
+    coir_set_current_worker(worker);
+    coir_context_init_thread(&worker->scheduler.context);
+    rc = open_worker(worker);
+    if (rc < 0)
+        coir_store_relaxed(&runtime->start_error, rc);
+    coir_add_acq_rel(&runtime->started, 1);
+    coir_sys_event_write(runtime->event);
+    if (rc < 0)
+        return NULL;
+
+    while (find_work(worker)) {
+        struct coir_fiber *next = next_fiber(worker);
+        if (next != &worker->scheduler)
+            switch_to(worker, next, COIR_COMMIT_NONE);
+    }
+    runtime->driver->close(worker);
+    coir_stack_altstack_clear(worker->altstack);
+    coir_context_destroy(&worker->scheduler.context);
+    coir_set_current_worker(NULL);
+    return NULL;
+}
+
+int coir_worker_init(struct coir_worker *worker, struct coir_runtime *runtime, int index)
+{
+    memset(worker, 0, sizeof *worker);
+    worker->runtime = runtime;
+    worker->index = index;
+    worker->fiber = &worker->scheduler;
+    worker->tick_budget = LOOK_EVERY_TICKS;
+    worker->ticks = LOOK_EVERY_TICKS;
+    coir_store_relaxed(&worker->scheduler.worker, worker);
+    coir_store_relaxed(&worker->keep, COIR_KEEP_ALL);
+    coir_timers_init(&worker->timers);
+    return coir_runqueue_init(&worker->queue) < 0 ? -ENOMEM : 0;
+}
+
+void coir_worker_destroy(struct coir_worker *worker)
+{
+    coir_timers_destroy(&worker->timers);
+    coir_sys_free((void *)worker->queue.slots);
+}
+
+/* For the drivers. */
+
+void coir_op_complete(struct coir_op *op, ssize_t result)
+{
+    struct coir_fiber *fiber = op->fiber;
+    struct coir_worker *worker = op->worker;
+
+    coir_count(&worker->counters.completed);
+    op->result = result;
+    coir_store_release(&op->done, 1); /* it is the waiter's again */
+    coir_unpark(fiber);
+}
+
+void **coir_worker_driver_state(struct coir_worker *worker)
+{
+    return &worker->driver_state;
+}
+
+const struct coir_driver *coir_worker_driver(const struct coir_worker *worker)
+{
+    return worker->runtime->driver;
+}
+
+int coir_worker_index(const struct coir_worker *worker)
+{
+    return worker->index;
+}
+
+struct coir_worker *coir_worker_at(const struct coir_worker *worker, int index)
+{
+    return index < worker->runtime->worker_count ? &worker->runtime->workers[index] : NULL;
+}
+
+void coir_worker_count_submitted(struct coir_worker *worker)
+{
+    coir_count(&worker->counters.submitted);
+}

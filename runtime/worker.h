@@ -1,0 +1,166 @@
+/*
+ * worker.h - a worker thread's data, and the runtime's.
+ *
+ * Everything a worker owns is in its first part, and no other thread touches
+ * it; what others may touch has cache lines of its own.
+ */
+#ifndef COIR_RUNTIME_WORKER_H
+#define COIR_RUNTIME_WORKER_H
+
+#include "coir/debug.h"
+#include "coir/runtime.h"
+#include "blocking.h"
+#include "current.h"
+#include "driver.h"
+#include "handover.h"
+#include "idle.h"
+#include "inbox.h"
+#include "runqueue.h"
+#include "stack.h"
+#include "task.h"
+#include "timer.h"
+
+/* What is to be done with the fiber that was switched away from, by whoever
+   runs next: only then are its registers saved. */
+enum coir_commit {
+    COIR_COMMIT_NONE,    /* it is the worker's own context */
+    COIR_COMMIT_YIELD,   /* queue it again */
+    COIR_COMMIT_PARK,    /* it waits, unless it was notified meanwhile */
+    COIR_COMMIT_RECYCLE, /* its task has ended: it is free */
+};
+
+struct coir_counters {
+    COIR_ATOMIC(uint64_t) spawned, finished, inlined, switches, migrations, handovers, wakeups,
+        sleeps, barriers, submitted, completed, timers_cancelled;
+};
+
+struct coir_worker {
+    /* Its own. */
+    struct coir_runqueue queue;
+    struct coir_task_cache tasks;
+    struct coir_fiber *fiber; /* that runs; &scheduler's place when none does */
+    int64_t ticks;            /* until the next look at everything else */
+    struct coir_runtime *runtime;
+    struct coir_stack *stacks; /* free fibers */
+    uint32_t stack_count;
+    enum coir_commit commit;
+    struct coir_fiber *previous;
+    struct coir_counters counters;
+    struct coir_timers timers;
+    struct coir_fiber scheduler; /* the thread's own stack */
+    void *driver_state;
+    struct coir_task *starved; /* could not be given a stack; linked by next */
+    int64_t starved_until;
+    int64_t tick_budget;    /* ticks per look, so that looks are 200 us apart */
+    int64_t tick_time;      /* of the last look */
+    uint64_t tick_spawned;  /* counters.spawned then */
+    uint64_t tick_head;     /* queue.head then, */
+    int64_t head_since;     /* and since when it has been that */
+    int64_t lone_backoff;   /* see coir_worker_offer() */
+    int64_t lone_allowed_at;
+    struct coir_task *lone; /* the single task handed over last */
+    int index;
+    int cpu;
+    pthread_t thread;
+    void *altstack;
+
+    /* Asked by others: how many items it may keep to itself. */
+    _Alignas(128) COIR_ATOMIC(int64_t) keep;
+
+    /* Anyone's. */
+    _Alignas(128) struct coir_outbox outbox;
+    _Alignas(128) struct coir_inbox inbox;
+    struct coir_requests requests;
+    COIR_ATOMIC(uint32_t) state; /* see idle.h */
+};
+
+struct coir_runtime {
+    struct coir_worker *workers;
+    int worker_count;
+    int max_searchers;
+    bool inline_tasks; /* false under COIR_DEBUG=noinline */
+    bool migrate;      /* COIR_DEBUG=migrate */
+    bool report;       /* COIR_DEBUG=report */
+    bool pin_cpus;
+    size_t stack_bytes;
+    const struct coir_driver *driver;
+    struct coir_stack_pool stacks;
+    struct coir_task_pool tasks;
+    struct coir_blocking blocking;
+    coir_duration shutdown_grace;
+    int event; /* written to when the thread in coir_run() has something to do */
+
+    _Alignas(128) struct coir_idle idle;
+
+    _Alignas(128) COIR_ATOMIC(uint32_t) stopping; /* every task is cancelled */
+    COIR_ATOMIC(uint32_t) stop;                   /* workers end */
+    COIR_ATOMIC(int32_t) started;                 /* workers that have opened, or failed */
+    COIR_ATOMIC(int32_t) start_error;
+    COIR_ATOMIC(uint32_t) main_done;
+    bool listed; /* among the runtimes, for the dump */
+    int main_value;
+    struct coir_runtime *next; /* of all runtimes, for the dump */
+};
+
+static inline void coir_count(COIR_ATOMIC(uint64_t) *counter)
+{
+    coir_store_relaxed(counter, coir_load_relaxed(counter) + 1);
+}
+
+/* Put an item into the worker's own queue, which must be the caller's. */
+void coir_worker_push(struct coir_worker *worker, coir_item item);
+
+/* The same, as the fast path of create: a task that has not started. */
+static inline void coir_worker_push_new(struct coir_worker *worker, struct coir_task *task);
+
+/* From any thread: let `worker` run the item, and wake it if it sleeps. */
+void coir_worker_send(struct coir_worker *worker, coir_item item);
+
+/* Slow path of push and tick: the queue is longer than `keep`. */
+void coir_worker_offer(struct coir_worker *worker);
+
+/* The running task awaits one that was handed over. */
+void coir_worker_awaits_handed(struct coir_worker *worker, const struct coir_task *task);
+
+/* A look at everything but the run queue: inbox, requests, timers, driver. */
+void coir_worker_tick(struct coir_worker *worker);
+
+/* The same in a task that runs others inline.  True: the oldest item in the
+   queue has waited for long enough, and the running fiber should let it go
+   first. */
+bool coir_worker_turn_is_over(struct coir_worker *worker);
+
+/* Switch from the running fiber to whatever is next. */
+struct coir_worker *coir_worker_switch_away(struct coir_worker *worker, enum coir_commit commit);
+
+/* Wake a sleeping worker, if there is one, for work that has been published. */
+void coir_worker_wake_one(struct coir_runtime *runtime);
+
+void *coir_worker_main(void *worker);
+int coir_worker_init(struct coir_worker *worker, struct coir_runtime *runtime, int index);
+void coir_worker_destroy(struct coir_worker *worker);
+
+/* In runtime.c: a task has ended while the runtime was stopping. */
+void coir_runtime_check_quiet(struct coir_runtime *runtime);
+
+static inline bool coir_worker_is_running_task(const struct coir_worker *worker)
+{
+    return worker->fiber != &worker->scheduler;
+}
+
+static inline void coir_worker_push_new(struct coir_worker *worker, struct coir_task *task)
+{
+    struct coir_runqueue *q = &worker->queue;
+    coir_item item = coir_item_of_task(task);
+
+    if (__builtin_expect(coir_runqueue_full(q), 0)) {
+        coir_worker_push(worker, item);
+        return;
+    }
+    coir_store_relaxed(&task->qpos, coir_load_relaxed(&q->tail));
+    coir_runqueue_push(q, item);
+    if (__builtin_expect(coir_runqueue_length_hint(q) > coir_load_relaxed(&worker->keep), 0))
+        coir_worker_offer(worker);
+}
+
+#endif
