@@ -114,6 +114,26 @@ static inline uint64_t coir_local_add(_Atomic(uint64_t) *p, uint64_t n)
 #endif
 }
 
+/*
+ * Compare and swap, against signal handlers on the same thread only, in one
+ * instruction.  True if *p was `expected` and is now `value`.
+ */
+static inline bool coir_local_cas(_Atomic(uintptr_t) *p, uintptr_t expected, uintptr_t value)
+{
+#if defined(__x86_64__) && !defined(COIR_TSAN)
+    bool swapped;
+
+    __asm__ volatile("cmpxchgq %3, %1"
+                     : "=@ccz"(swapped), "+m"(*(uintptr_t *)p), "+a"(expected)
+                     : "r"(value)
+                     : "memory");
+    return swapped;
+#else
+    return atomic_compare_exchange_strong_explicit(p, &expected, value, memory_order_relaxed,
+                                                   memory_order_relaxed);
+#endif
+}
+
 /* Tell the CPU that this is a loop that waits for another thread. */
 static inline void coir_pause(void)
 {

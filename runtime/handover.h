@@ -122,6 +122,7 @@ static inline uint32_t coir_handover_give(struct coir_runqueue *q, struct coir_o
             break;
         position = coir_local_add(&q->head, 1);
         item = coir_load_relaxed(&q->slots[position & q->mask]);
+        coir_store_relaxed(&q->slots[position & q->mask], 0); /* see take_middle */
         if (item)
             coir_store_relaxed(&box->slots[n++], item);
     }

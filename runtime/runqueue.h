@@ -25,8 +25,8 @@
  * Signal-atomic, without locked instructions and without a flag
  *
  *   A handler interrupts between two instructions of the owner, does what give
- *   does - take items from the head - and the owner goes on.  It never writes a
- *   slot and never moves the tail.
+ *   does - take items from the head, leaving 0 in their slots - and the owner
+ *   goes on.  It never moves the tail.
  *
  *   push         stores the slot, then the tail: before the second store the
  *                item is not there yet.
@@ -37,7 +37,8 @@
  *   take_newest  lowers the tail, then looks at the head: if a handler had
  *                taken the task before, head is above the position, and the
  *                tail is put back.
- *   take_middle  stores the tombstone, then looks at the head in the same way.
+ *   take_middle  exchanges the item for a tombstone in one instruction, and
+ *                fails if the slot does not hold the item any more.
  *   grow         sets `busy`, and the handler leaves.
  *
  * Positions are 64 bits and never reduced.  A position names a slot modulo the
@@ -161,12 +162,8 @@ static inline bool coir_runqueue_take_middle(struct coir_runqueue *q, uint64_t p
 {
     uint64_t head = coir_load_relaxed(&q->head);
 
-    if (position - head >= coir_load_relaxed(&q->tail) - head ||
-        coir_load_relaxed(&q->slots[position & q->mask]) != item)
-        return false;
-    coir_store_relaxed(&q->slots[position & q->mask], 0);
-    coir_compiler_barrier();
-    return (int64_t)(position - coir_load_relaxed(&q->head)) >= 0;
+    return position - head < coir_load_relaxed(&q->tail) - head &&
+           coir_local_cas(&q->slots[position & q->mask], item, 0);
 }
 
 /* Forget tombstones at the new end, so that they do not pile up. */

@@ -35,14 +35,21 @@
 
 /* Queueing. */
 
+/* False: memory is out, and the item went to the inbox, which needs none. */
+static __attribute__((noinline)) bool make_room(struct coir_worker *worker, coir_item item)
+{
+    if (coir_runqueue_grow(&worker->queue))
+        return true;
+    coir_inbox_push(&worker->inbox, item);
+    return false;
+}
+
 void coir_worker_push(struct coir_worker *worker, coir_item item)
 {
     struct coir_runqueue *q = &worker->queue;
 
-    if (__builtin_expect(coir_runqueue_full(q) && !coir_runqueue_grow(q), 0)) {
-        coir_inbox_push(&worker->inbox, item); /* which needs no memory */
+    if (__builtin_expect(coir_runqueue_full(q), 0) && !make_room(worker, item))
         return;
-    }
     if (!(item & COIR_ITEM_FIBER))
         coir_store_relaxed(&coir_item_task(item)->qpos, coir_load_relaxed(&q->tail));
     coir_runqueue_push(q, item);
@@ -384,31 +391,42 @@ static struct coir_fiber *fiber_for(struct coir_worker *worker, coir_item item)
     return fiber;
 }
 
+static void commit_yield(struct coir_worker *worker, struct coir_fiber *fiber)
+{
+    struct coir_runtime *runtime = worker->runtime;
+    int next = (worker->index + 1) % runtime->worker_count;
+
+    if (__builtin_expect(runtime->migrate, 0) && !fiber->pins)
+        coir_worker_send(&runtime->workers[next], coir_item_of_fiber(fiber));
+    else
+        coir_worker_push(worker, coir_item_of_fiber(fiber));
+}
+
+static __attribute__((noinline)) void commit_park(struct coir_worker *worker,
+                                                  struct coir_fiber *fiber)
+{
+    uint32_t running = COIR_FIBER_RUNNING;
+
+    if (coir_cas_acq_rel(&fiber->state, &running, COIR_FIBER_PARKED))
+        return; /* [V]; from here on it may run elsewhere */
+    coir_xchg_acquire(&fiber->state, COIR_FIBER_RUNNING); /* [U] */
+    coir_worker_push(worker, coir_item_of_fiber(fiber));
+}
+
 /* After a switch, on the new stack: see to the one that was left. */
 static void commit(struct coir_worker *worker)
 {
-    struct coir_fiber *fiber = worker->previous;
-    uint32_t running = COIR_FIBER_RUNNING;
-
     switch (worker->commit) {
     case COIR_COMMIT_NONE:
         break;
     case COIR_COMMIT_YIELD:
-        if (worker->runtime->migrate && !fiber->pins) {
-            int next = (worker->index + 1) % worker->runtime->worker_count;
-            coir_worker_send(&worker->runtime->workers[next], coir_item_of_fiber(fiber));
-        } else {
-            coir_worker_push(worker, coir_item_of_fiber(fiber));
-        }
+        commit_yield(worker, worker->previous);
         break;
     case COIR_COMMIT_PARK:
-        if (coir_cas_acq_rel(&fiber->state, &running, COIR_FIBER_PARKED))
-            break; /* [V]; from here on it may run elsewhere */
-        coir_xchg_acquire(&fiber->state, COIR_FIBER_RUNNING); /* [U] */
-        coir_worker_push(worker, coir_item_of_fiber(fiber));
+        commit_park(worker, worker->previous);
         break;
     case COIR_COMMIT_RECYCLE:
-        put_fiber(worker, fiber);
+        put_fiber(worker, worker->previous);
         break;
     }
 }
