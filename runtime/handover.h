@@ -25,14 +25,13 @@
  *
  *   [A] put stores the state (release)  ->  take's compare-and-swap (acquire):
  *       the taker sees the slots, and the tasks behind them.
- *   [B] take stores empty (release)     ->  put loads the state (acquire): the
- *       owner does not write slots that are still being read.
+ *   [B] take stores empty (release)     ->  claim's compare-and-swap (acquire):
+ *       the owner does not write slots that are still being read.
  *
  * give may be called by a signal handler on the owner's thread, and by the
  * owner: it touches no task, takes no lock, and moves at most COIR_OUTBOX_MAX
- * items.  If a handler interrupts the owner's own give, it finds the outbox
- * empty still, and fills it; so the owner claims it first with FILLING, which
- * only the owner's thread ever sees change.
+ * items.  If a handler interrupts the owner's own give, one of the two claims the
+ * outbox, by one instruction, and the other moves nothing.
  *
  * Checked by  tests/model/handover.cpp      this file, exhaustively
  *             tests/unit/test_handover.c
@@ -65,10 +64,10 @@ struct coir_outbox {
 /* Owner: start to fill.  False if the last batch has not been taken. */
 static inline bool coir_outbox_claim(struct coir_outbox *box)
 {
-    if (coir_load_acquire(&box->state) != COIR_OUTBOX_EMPTY) /* [B] */
-        return false;
-    coir_store_relaxed(&box->state, COIR_OUTBOX_FILLING);
-    return true;
+    uint32_t empty = COIR_OUTBOX_EMPTY;
+
+    return coir_load_relaxed(&box->state) == COIR_OUTBOX_EMPTY &&
+           coir_cas_acquire(&box->state, &empty, COIR_OUTBOX_FILLING); /* [B] */
 }
 
 /* Owner: n items are in the slots; n may be 0. */

@@ -36,7 +36,7 @@
  *                length, so the length is signed.
  *   take_newest  lowers the tail, then looks at the head: if a handler had
  *                taken the task before, head is above the position, and the
- *                tail is put back.
+ *                tail is put back.  So does trim, for tombstones.
  *   take_middle  exchanges the item for a tombstone in one instruction, and
  *                fails if the slot does not hold the item any more.
  *   grow         sets `busy`, and the handler leaves.
@@ -169,11 +169,12 @@ static inline bool coir_runqueue_take_middle(struct coir_runqueue *q, uint64_t p
 /* Forget tombstones at the new end, so that they do not pile up. */
 static inline void coir_runqueue_trim(struct coir_runqueue *q)
 {
-    uint64_t tail = coir_load_relaxed(&q->tail);
+    while (coir_runqueue_length_hint(q) > 0) {
+        uint64_t last = coir_load_relaxed(&q->tail) - 1;
 
-    while (coir_runqueue_length_hint(q) > 0 &&
-           coir_load_relaxed(&q->slots[(tail - 1) & q->mask]) == 0)
-        coir_store_relaxed(&q->tail, --tail);
+        if (!coir_runqueue_take_newest(q, last, 0))
+            return;
+    }
 }
 
 #endif

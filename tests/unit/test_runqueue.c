@@ -200,6 +200,25 @@ static void create_create_await_the_older_first(void)
     coir_runqueue_trim(&q);
 }
 
+/* The gap that is trimmed lies behind an item, and a push follows. */
+static void trim_and_push(void)
+{
+    coir_runqueue_push(&q, ITEM(1));
+    coir_runqueue_push(&q, ITEM(2));
+    if (coir_runqueue_take_middle(&q, coir_load_relaxed(&q.tail) - 1, ITEM(2)))
+        saw(ITEM(2));
+    coir_runqueue_trim(&q);
+    coir_runqueue_push(&q, ITEM(3));
+}
+
+static void give_and_give(void)
+{
+    coir_runqueue_push(&q, ITEM(1));
+    coir_runqueue_push(&q, ITEM(2));
+    coir_runqueue_push(&q, ITEM(3));
+    coir_handover_give(&q, &box, 2);
+}
+
 static void push_and_pop(void)
 {
     coir_runqueue_push(&q, ITEM(1));
@@ -272,6 +291,16 @@ Test(runqueue, hand_over_after_any_instruction_of_awaiting_the_older_first)
 Test(runqueue, hand_over_after_any_instruction_of_push_and_pop)
 {
     step_through(push_and_pop, 3, 4);
+}
+
+Test(runqueue, hand_over_after_any_instruction_of_trimming_and_a_push)
+{
+    step_through(trim_and_push, 3, 4);
+}
+
+Test(runqueue, hand_over_after_any_instruction_of_giving_many)
+{
+    step_through(give_and_give, 3, 4);
 }
 
 Test(runqueue, hand_over_after_any_instruction_of_growing)
