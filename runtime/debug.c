@@ -70,8 +70,24 @@ static RACY const char *state_of(struct coir_task *task, struct coir_fiber *fibe
     return coir_load_relaxed(&fiber->state) == COIR_FIBER_PARKED ? "waiting" : "running";
 }
 
+struct dump {
+    int fd;
+    const char *title;                /* not yet written, or NULL */
+    const struct coir_task *leave_out;
+    bool only_left;                   /* not those that have ended */
+};
+
+static void write_line(int fd, char *line, int n, int cap)
+{
+    if (n > cap - 2)
+        n = cap - 2;
+    line[n++] = '\n';
+    coir_sys_write(fd, line, (size_t)n);
+}
+
 static RACY void dump_task(struct coir_task *task, void *arg)
 {
+    struct dump *dump = arg;
     struct coir_fiber *fiber = coir_load_relaxed(&task->fiber);
     const char *reason = fiber ? coir_load_relaxed(&fiber->reason) : NULL;
     const char *state = state_of(task, fiber);
@@ -79,33 +95,44 @@ static RACY void dump_task(struct coir_task *task, void *arg)
     char line[256];
     int n;
 
+    if (task == dump->leave_out || (dump->only_left && (shared & COIR_TASK_DONE)))
+        return;
+    if (dump->title)
+        coir_sys_write(dump->fd, dump->title, strlen(dump->title));
+    dump->title = NULL;
     n = snprintf(line, sizeof line, "  task '%s' (%p, created at %p): %s%s",
                  coir_task_name(task), (void *)(uintptr_t)task->fn, task->site, state,
                  shared & COIR_TASK_CANCELLED ? ", cancelled" : "");
     if (reason && strcmp(state, "waiting") == 0 && n < (int)sizeof line)
         n += snprintf(line + n, sizeof line - (size_t)n, ", for %s %p", reason,
                       coir_load_relaxed(&fiber->object));
-    if (n > (int)sizeof line - 2)
-        n = (int)sizeof line - 2;
-    line[n++] = '\n';
-    coir_sys_write(*(int *)arg, line, (size_t)n);
+    write_line(dump->fd, line, n, sizeof line);
 }
 
-void coir_debug_dump_runtime(struct coir_runtime *runtime, int fd)
+void coir_debug_dump_left(struct coir_runtime *runtime, const struct coir_task *main_task,
+                          const char *title, int fd)
 {
+    struct dump dump = { fd, title, main_task, true };
+
+    coir_task_pool_each(&runtime->tasks, dump_task, &dump);
+}
+
+static void dump_runtime(struct coir_runtime *runtime, int fd)
+{
+    struct dump dump = { fd, NULL, NULL, false };
     char line[128];
-    int n = snprintf(line, sizeof line, "coir: %d workers, %s:\n", runtime->worker_count,
+    int n = snprintf(line, sizeof line, "coir: %d workers, %s:", runtime->worker_count,
                      runtime->driver->name);
 
-    coir_sys_write(fd, line, (size_t)n);
-    coir_task_pool_each(&runtime->tasks, dump_task, &fd);
+    write_line(fd, line, n, sizeof line);
+    coir_task_pool_each(&runtime->tasks, dump_task, &dump);
 }
 
 void coir_dump(int fd)
 {
     pthread_mutex_lock(&lock);
     for (struct coir_runtime *runtime = runtimes; runtime; runtime = runtime->next)
-        coir_debug_dump_runtime(runtime, fd);
+        dump_runtime(runtime, fd);
     pthread_mutex_unlock(&lock);
 }
 

@@ -348,11 +348,6 @@ static void wake_fiber(struct coir_stack *stack, void *arg)
     coir_unpark((struct coir_fiber *)stack);
 }
 
-static void say(const char *text)
-{
-    coir_sys_write(2, text, strlen(text));
-}
-
 /*
  * Tell every worker that the runtime is stopping.  A worker counts a finished
  * task with a plain store, and then looks at `stopping` with a plain load.  The
@@ -369,24 +364,23 @@ static bool announce_stop(struct coir_runtime *runtime)
 }
 
 /* Cancel what still runs, and wait for it. */
-static int wind_up(struct coir_runtime *runtime)
+static int wind_up(struct coir_runtime *runtime, struct coir_task *main_task)
 {
     int64_t now = coir_sys_now(), deadline, longest = INT64_MAX;
 
     if (__builtin_add_overflow(now, runtime->shutdown_grace, &deadline))
         deadline = INT64_MAX;
-    if (runtime->report && !is_quiet(runtime)) {
-        say("coir: the main task has returned; these are cancelled:\n");
-        coir_debug_dump_runtime(runtime, 2);
-    }
+    if (runtime->report)
+        coir_debug_dump_left(runtime, main_task,
+                             "coir: the main task has returned; these are cancelled:\n", 2);
     if (!announce_stop(runtime))
         longest = COIR_MILLISECONDS(1);
     coir_stack_pool_each(&runtime->stacks, wake_fiber, NULL);
     while (!is_quiet(runtime)) {
         now = deadline == INT64_MAX ? 0 : coir_sys_now();
         if (now >= deadline) {
-            say("coir: tasks that did not end within shutdown_grace:\n");
-            coir_debug_dump_runtime(runtime, 2);
+            coir_debug_dump_left(runtime, main_task,
+                                 "coir: tasks that did not end within shutdown_grace:\n", 2);
             return -ETIMEDOUT;
         }
         coir_sys_event_wait(runtime->event,
@@ -395,15 +389,15 @@ static int wind_up(struct coir_runtime *runtime)
     return 0;
 }
 
-static int run_main_task(struct coir_runtime *runtime, coir_fn *fn, void *arg)
+static struct coir_task *run_main_task(struct main_call *call)
 {
-    struct main_call call = { runtime, fn, arg };
-    bool took = take_interrupt(runtime);
+    bool took = take_interrupt(call->runtime);
+    struct coir_task *task = submit_main(call);
 
-    wait_for_main(runtime, submit_main(&call), took);
+    wait_for_main(call->runtime, task, took);
     if (took)
         return_interrupt();
-    return runtime->main_value;
+    return task;
 }
 
 int coir_run_with(const coir_options *options, coir_fn *fn, void *arg)
@@ -430,8 +424,8 @@ int coir_run_with(const coir_options *options, coir_fn *fn, void *arg)
     }
     coir_debug_add(runtime);
     runtime->listed = true;
-    value = run_main_task(runtime, fn, arg);
-    rc = wind_up(runtime);
+    rc = wind_up(runtime, run_main_task(&(struct main_call){ runtime, fn, arg }));
+    value = runtime->main_value;
     if (rc == 0)
         rc = coir_blocking_stop(runtime);
     if (rc < 0)
