@@ -11,7 +11,7 @@
 #include <sanitizer/tsan_interface.h>
 #endif
 #ifdef COIR_HAVE_VALGRIND
-#include <valgrind/valgrind.h>
+#include <valgrind/memcheck.h>
 #endif
 
 /* For code that runs while the stack pointer and the sanitizer disagree about
@@ -178,11 +178,13 @@ void coir_context_destroy(struct coir_context *context)
 
 void coir_context_forget_memory(char *low, size_t bytes)
 {
-#ifdef COIR_ASAN
-    __asan_unpoison_memory_region(low, bytes);
-#else
     (void)low;
     (void)bytes;
+#ifdef COIR_ASAN
+    __asan_unpoison_memory_region(low, bytes);
+#endif
+#ifdef COIR_HAVE_VALGRIND
+    (void)VALGRIND_MAKE_MEM_UNDEFINED(low, bytes);
 #endif
 }
 

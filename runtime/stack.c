@@ -37,12 +37,11 @@ struct coir_slab {
     struct coir_slab *next_of_all;
     struct coir_slab *next; /* of the pool */
     COIR_ATOMIC(uint32_t) taken;
-    uint32_t size_class;
+    uint16_t size_class;
     size_t slot_bytes;
     size_t header_bytes;
     size_t count;
-    COIR_ATOMIC(size_t) used; /* slots handed out at least once, the lowest ones */
-    size_t split_guards;      /* guards that cost mappings */
+    COIR_ATOMIC(size_t) used; /* slots cut off, the lowest ones */
     char *low;
     COIR_ATOMIC(char *) high; /* NULL while nothing is mapped */
 };
@@ -103,7 +102,7 @@ static size_t max_split_guards(void)
     return guards;
 }
 
-static int install_split_guard(struct coir_slab *slab, char *low)
+static int install_split_guard(struct coir_stack_pool *pool, char *low)
 {
     int rc = -ENOMEM;
 
@@ -112,20 +111,20 @@ static int install_split_guard(struct coir_slab *slab, char *low)
     if (rc < 0)
         coir_sub_relaxed(&split_guards, 1);
     else
-        slab->split_guards++;
+        coir_add_relaxed(&pool->split_guards, 1);
     return rc;
 }
 
-static int install_guard(struct coir_stack_pool *pool, struct coir_slab *slab, char *low)
+static int install_guard(struct coir_stack_pool *pool, char *low)
 {
-    if (!pool->no_guard_advice) {
+    if (!coir_load_relaxed(&pool->no_guard_advice)) {
         int rc = coir_sys_madvise(low, COIR_STACK_GUARD, MADV_GUARD_INSTALL);
 
         if (rc == 0 || rc == -ENOMEM)
             return rc;
-        pool->no_guard_advice = true;
+        coir_store_relaxed(&pool->no_guard_advice, true);
     }
-    return install_split_guard(slab, low);
+    return install_split_guard(pool, low);
 }
 
 /* Slabs. */
@@ -168,7 +167,7 @@ static int map_slots(struct coir_slab *slab, size_t count)
     return 0;
 }
 
-static int grow(struct coir_stack_pool *pool, uint32_t size_class)
+static int grow(struct coir_stack_pool *pool, uint16_t size_class)
 {
     struct coir_stack_class *class = &pool->classes[size_class];
     struct coir_slab *slab = new_descriptor();
@@ -178,7 +177,6 @@ static int grow(struct coir_stack_pool *pool, uint32_t size_class)
     slab->size_class = size_class;
     slab->header_bytes = pool->header_bytes;
     slab->slot_bytes = COIR_STACK_GUARD + 2 * (pool->default_bytes << size_class);
-    slab->split_guards = 0;
     coir_store_relaxed(&slab->used, 0);
     if (map_slots(slab, class->next_count) < 0) {
         coir_store_release(&slab->taken, 0);
@@ -196,44 +194,78 @@ static void unmap_slab(struct coir_stack_pool *pool, struct coir_slab *slab)
     size_t bytes = slab->count * slab->slot_bytes;
 
     coir_add_relaxed(&pool->unmapped, coir_load_relaxed(&slab->used));
-    coir_sub_relaxed(&split_guards, slab->split_guards);
     coir_store_release(&slab->high, NULL);
     coir_context_forget_memory(slab->low, bytes);
     coir_sys_munmap(slab->low, bytes);
     coir_store_release(&slab->taken, 0);
 }
 
-/* The next slot that was never handed out. */
-static int cut_stack(struct coir_stack_pool *pool, uint32_t size_class,
-                     struct coir_stack **ret_stack)
+/* Cutting stacks off slabs. */
+
+/* The state of a stack's guard, where 0 is that of memory never written to. */
+enum { NO_HEADER, NO_GUARD, GUARDED };
+
+/* Slots that follow one another in a slab. */
+struct run {
+    struct coir_slab *slab;
+    size_t first;
+    size_t count;
+};
+
+/* Take up to n slots that were never cut off. */
+static struct run reserve(struct coir_stack_pool *pool, uint16_t size_class, size_t n)
 {
     struct coir_slab *slab = pool->classes[size_class].newest;
-    size_t i = slab ? coir_load_relaxed(&slab->used) : 0;
-    struct coir_stack *stack;
-    char *low;
-    int rc;
+    struct run run = { .slab = NULL };
 
-    if (!slab || i == slab->count) {
-        rc = grow(pool, size_class);
-        if (rc < 0)
-            return rc;
+    if (!slab || coir_load_relaxed(&slab->used) == slab->count) {
+        if (grow(pool, size_class) < 0)
+            return run;
         slab = pool->classes[size_class].newest;
-        i = 0;
     }
-    low = slab->low + i * slab->slot_bytes;
-    rc = install_guard(pool, slab, low);
-    if (rc < 0)
-        return rc;
+    run.slab = slab;
+    run.first = coir_load_relaxed(&slab->used);
+    run.count = min_size(n, slab->count - run.first);
+    coir_store_release(&slab->used, run.first + run.count);
+    coir_add_relaxed(&pool->mapped, run.count);
+    return run;
+}
 
-    stack = slot_header(slab, i);
-    stack->low = low + COIR_STACK_GUARD;
+static struct coir_stack *make_header(struct coir_slab *slab, size_t i)
+{
+    struct coir_stack *stack = slot_header(slab, i);
+
+    stack->low = slab->low + i * slab->slot_bytes + COIR_STACK_GUARD;
     stack->top = (char *)stack;
-    stack->size_class = size_class;
+    stack->size_class = slab->size_class;
     coir_store_relaxed(&stack->fresh, 1);
-    coir_store_release(&slab->used, i + 1);
-    coir_add_relaxed(&pool->mapped, 1);
-    *ret_stack = stack;
-    return 0;
+    coir_store_release(&stack->guard, NO_GUARD);
+    return stack;
+}
+
+/* Each header's page is touched for the first time here, which is slow. */
+static struct coir_stack *make_stacks(struct run run)
+{
+    struct coir_stack *chain = NULL;
+
+    while (run.count-- > 0) {
+        struct coir_stack *stack = make_header(run.slab, run.first + run.count);
+
+        stack->next = chain;
+        chain = stack;
+    }
+    return chain;
+}
+
+static int guard_stack(struct coir_stack_pool *pool, struct coir_stack *stack)
+{
+    int rc = 0;
+
+    if (coir_load_relaxed(&stack->guard) != GUARDED)
+        rc = install_guard(pool, stack->low - COIR_STACK_GUARD);
+    if (rc == 0)
+        coir_store_relaxed(&stack->guard, GUARDED);
+    return rc;
 }
 
 /* Pools. */
@@ -264,52 +296,73 @@ void coir_stack_pool_destroy(struct coir_stack_pool *pool)
         slab = next;
     }
     coir_store_relaxed(&pool->slabs, NULL);
+    coir_sub_relaxed(&split_guards, coir_load_relaxed(&pool->split_guards));
     pthread_mutex_destroy(&pool->lock);
 }
 
-static int take(struct coir_stack_pool *pool, uint32_t size_class, struct coir_stack **ret_stack)
+static struct coir_stack *pop(struct coir_stack_pool *pool, uint16_t size_class, size_t n)
 {
     struct coir_stack_class *class = &pool->classes[size_class];
+    struct coir_stack *chain = class->free, **end = &chain;
+    size_t taken = 0;
 
-    if (!class->free)
-        return cut_stack(pool, size_class, ret_stack);
-    *ret_stack = class->free;
-    class->free = class->free->next;
-    coir_sub_relaxed(&pool->free, 1);
-    return 0;
+    for (; taken < n && *end; taken++)
+        end = &(*end)->next;
+    class->free = *end;
+    *end = NULL;
+    coir_sub_relaxed(&pool->free, taken);
+    return chain;
+}
+
+static struct coir_stack *take(struct coir_stack_pool *pool, uint16_t size_class, size_t n)
+{
+    struct run run = { .slab = NULL };
+    struct coir_stack *chain;
+
+    pthread_mutex_lock(&pool->lock);
+    chain = pop(pool, size_class, n);
+    if (!chain)
+        run = reserve(pool, size_class, n);
+    pthread_mutex_unlock(&pool->lock);
+    return chain ? chain : make_stacks(run);
+}
+
+/* Put back what cannot be guarded.  Returns how many are left in the chain. */
+static size_t guard_chain(struct coir_stack_pool *pool, struct coir_stack **chain)
+{
+    size_t n = 0;
+
+    while (*chain) {
+        struct coir_stack *stack = *chain;
+
+        if (guard_stack(pool, stack) == 0) {
+            chain = &stack->next;
+            n++;
+        } else {
+            *chain = stack->next;
+            coir_stack_pool_put(pool, stack, 1);
+        }
+    }
+    return n;
 }
 
 int coir_stack_pool_get(struct coir_stack_pool *pool, size_t bytes,
                         struct coir_stack **ret_stack)
 {
-    uint32_t size_class = 0;
-    int rc;
+    uint16_t size_class = 0;
 
     while (pool->default_bytes << size_class < bytes)
         if (++size_class == COIR_STACK_CLASSES)
             return -ENOMEM;
-    pthread_mutex_lock(&pool->lock);
-    rc = take(pool, size_class, ret_stack);
-    pthread_mutex_unlock(&pool->lock);
-    if (rc == 0)
-        (*ret_stack)->next = NULL;
-    return rc < 0 ? -ENOMEM : 0;
+    *ret_stack = take(pool, size_class, 1);
+    return guard_chain(pool, ret_stack) == 1 ? 0 : -ENOMEM;
 }
 
 size_t coir_stack_pool_get_batch(struct coir_stack_pool *pool, size_t n,
                                  struct coir_stack **ret_chain)
 {
-    struct coir_stack **end = ret_chain;
-    size_t taken = 0;
-
-    pthread_mutex_lock(&pool->lock);
-    while (taken < n && take(pool, 0, end) == 0) {
-        end = &(*end)->next;
-        taken++;
-    }
-    pthread_mutex_unlock(&pool->lock);
-    *end = NULL;
-    return taken;
+    *ret_chain = take(pool, 0, n);
+    return guard_chain(pool, ret_chain);
 }
 
 /* Give memory back to the system.  Whoever owns the stack uses the uppermost
@@ -355,7 +408,8 @@ void coir_stack_pool_each(struct coir_stack_pool *pool,
         for (size_t i = 0; i < used; i++) {
             struct coir_stack *stack = slot_header(slab, i);
 
-            if (!coir_load_acquire(&stack->fresh))
+            if (coir_load_acquire(&stack->guard) != NO_HEADER &&
+                !coir_load_acquire(&stack->fresh))
                 fn(stack, arg);
         }
     }

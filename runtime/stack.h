@@ -36,7 +36,8 @@ struct coir_stack {
     struct coir_stack *next;      /* in a chain */
     char *low;                    /* lowest usable byte */
     char *top;                    /* one past the highest, 16-aligned */
-    uint32_t size_class;          /* 0: the default */
+    uint16_t size_class;          /* 0: the default */
+    COIR_ATOMIC(uint16_t) guard;  /* the pool's */
     COIR_ATOMIC(uint32_t) fresh;  /* 1, and zeroes follow, until the owner stores 0 */
 };
 
@@ -54,9 +55,10 @@ struct coir_stack_pool {
     COIR_ATOMIC(struct coir_slab *) slabs;
     size_t header_bytes;
     size_t default_bytes;
-    bool no_guard_advice;         /* the kernel lacks MADV_GUARD_INSTALL */
-    COIR_ATOMIC(size_t) free;     /* stacks in the pool now, of all classes */
-    COIR_ATOMIC(uint64_t) mapped; /* stacks cut from a slab, each counted once */
+    COIR_ATOMIC(bool) no_guard_advice; /* the kernel lacks MADV_GUARD_INSTALL */
+    COIR_ATOMIC(size_t) split_guards;  /* guards made without it */
+    COIR_ATOMIC(size_t) free;          /* stacks in the pool now, of all classes */
+    COIR_ATOMIC(uint64_t) mapped;      /* stacks cut from a slab, each counted once */
     COIR_ATOMIC(uint64_t) unmapped;
 };
 
@@ -72,8 +74,8 @@ void coir_stack_pool_destroy(struct coir_stack_pool *pool);
 int coir_stack_pool_get(struct coir_stack_pool *pool, size_t bytes,
                         struct coir_stack **ret_stack);
 
-/* Up to n stacks of the default size, chained.  Any thread.  Returns how many;
-   0 means that memory is exhausted. */
+/* Up to n stacks of the default size, chained.  Any thread.  Returns how many,
+   at least 1 unless memory is exhausted. */
 size_t coir_stack_pool_get_batch(struct coir_stack_pool *pool, size_t n,
                                  struct coir_stack **ret_chain);
 

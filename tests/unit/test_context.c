@@ -564,6 +564,32 @@ Test(context, a_pooled_context_does_one_job_after_the_other)
     fiber_destroy(&fiber);
 }
 
+#ifdef COIR_TSAN
+
+#include <sanitizer/tsan_interface.h>
+
+static void *tsan_fiber;
+
+static void note_tsan_fiber(void *arg)
+{
+    tsan_fiber = __tsan_get_current_fiber();
+    suspend(arg, NULL);
+}
+
+Test(context, thread_sanitizer_takes_it_for_a_thread_of_its_own)
+{
+    void *own = __tsan_get_current_fiber();
+    struct fiber fiber;
+
+    fiber_init(&fiber, note_tsan_fiber);
+    resume(&fiber, &fiber);
+    cr_assert(tsan_fiber && tsan_fiber != own);
+    cr_assert_eq(__tsan_get_current_fiber(), own);
+    fiber_destroy(&fiber);
+}
+
+#endif
+
 static long mapped_pages(void)
 {
     FILE *file = fopen("/proc/self/statm", "r");
