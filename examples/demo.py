@@ -69,11 +69,11 @@ def drive(server, connections):
                server.url + "/plaintext")
     cpu = server.cpu_ns() - before
     requests = int(re.search(r"(\d+) requests in", said).group(1))
+    per_second = float(re.search(r"Requests/sec:\s+(\S+)", said).group(1))
     latency = dict(re.findall(r"^\s+(\d+)%\s+(\S+)$", said, re.M))
     errors = re.findall(r"^\s*(?:Socket errors|Non-2xx).*$", said, re.M)
-    print(f"{connections:11} {float(re.search(r'Requests/sec:\s+(\S+)', said).group(1)):12,.0f} "
-          f"{latency['50']:>9} {latency['99']:>9} {cpu / requests / 1000:11.2f} us", *errors,
-          flush=True)
+    print(f"{connections:11} {per_second:12,.0f} {latency['50']:>9} {latency['99']:>9} "
+          f"{cpu / max(requests, 1) / 1000:19.2f} us", *errors, flush=True)
     return requests > 0 and not errors
 
 

@@ -1,0 +1,14 @@
+import asyncio
+
+
+async def my_async_function():
+    print("Async function is doing its magic!")
+    await asyncio.sleep(0.1)
+    print("Async function has completed!")
+
+
+async def main():
+    await my_async_function()
+
+
+asyncio.run(main())
