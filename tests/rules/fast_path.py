@@ -8,7 +8,7 @@ import re
 
 from rules import Report, arguments, output
 
-COSTLY = re.compile(r"\block\b|\bmfence\b|\bxchg\b.*\(")
+COSTLY = re.compile(r":\s+(lock |mfence|xchg .*\()")
 BRANCH = re.compile(r"\b(?:call|jmp|j[a-z]+)\s+[0-9a-f]+ <([^>+@]+)(@plt)?>")
 
 

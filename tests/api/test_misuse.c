@@ -1,0 +1,567 @@
+/*
+ * Misuse aborts, after one line on stderr that names function and task.
+ */
+#include <fcntl.h>
+#include <pthread.h>
+
+#include "api/forked.h"
+
+/* ------------------------------------------------------------- handles --- */
+
+static int await_twice(UNUSED void *arg)
+{
+    coir_task *task = coir_create_task(return_zero, NULL);
+    coir_await(task);
+    return coir_await(task);
+}
+
+Test(misuse, await_of_a_task_given_up_already)
+{
+    expect_abort(await_twice, "coir_await");
+}
+
+static int await_a_detached_task(UNUSED void *arg)
+{
+    coir_task *task = coir_create_task(sleep_forever, NULL);
+    coir_detach(task);
+    return coir_await(task);
+}
+
+Test(misuse, await_of_a_detached_task)
+{
+    expect_abort(await_a_detached_task, "coir_await");
+}
+
+static int await_it(void *task)
+{
+    return coir_await(task);
+}
+
+static int await_from_two_tasks(UNUSED void *arg)
+{
+    coir_task_options options = { .name = "first" };
+    coir_task *task = coir_create_task(sleep_forever, NULL);
+    coir_task *first = coir_create_task_with(&options, await_it, task);
+    let_them_wait();
+    coir_await(task);
+    return coir_await(first);
+}
+
+Test(misuse, await_by_two_tasks_at_once)
+{
+    coir_fn *body = await_from_two_tasks;
+    struct outcome outcome = in_child(run_culprit_process, &body);
+    assert_aborted(&outcome, "coir_await", NULL);
+}
+
+static int await_oneself(UNUSED void *arg)
+{
+    return coir_await(coir_current_task());
+}
+
+Test(misuse, await_of_oneself)
+{
+    expect_abort(await_oneself, "coir_await");
+}
+
+static int wait_for_oneself(UNUSED void *arg)
+{
+    return coir_wait_for(coir_current_task(), COIR_SECONDS(1));
+}
+
+Test(misuse, wait_for_oneself)
+{
+    expect_abort(wait_for_oneself, "coir_wait_for");
+}
+
+static int cancel_await_oneself(UNUSED void *arg)
+{
+    return coir_cancel_await(coir_current_task());
+}
+
+Test(misuse, cancel_await_of_oneself)
+{
+    expect_abort(cancel_await_oneself, "coir_cancel_await");
+}
+
+static _Atomic(coir_task *) member;
+
+static int publish_member(UNUSED void *arg)
+{
+    atomic_store(&member, coir_current_task());
+    return coir_sleep(COIR_FOREVER);
+}
+
+static coir_task *start_member(coir_group *group)
+{
+    coir_group_init(group);
+    cr_assert_eq(coir_group_create_task(group, publish_member, NULL), 0);
+    while (!atomic_load(&member))
+        coir_yield();
+    return atomic_load(&member);
+}
+
+static int await_a_member(UNUSED void *arg)
+{
+    coir_group group;
+    coir_await(start_member(&group));
+    return coir_group_wait(&group);
+}
+
+Test(misuse, await_of_a_group_member)
+{
+    expect_abort(await_a_member, "coir_await");
+}
+
+static int detach_a_member(UNUSED void *arg)
+{
+    coir_group group;
+    coir_detach(start_member(&group));
+    return coir_group_wait(&group);
+}
+
+Test(misuse, detach_of_a_group_member)
+{
+    expect_abort(detach_a_member, "coir_detach");
+}
+
+static int detach_twice(UNUSED void *arg)
+{
+    coir_task *task = coir_create_task(sleep_forever, NULL);
+    coir_detach(task);
+    coir_detach(task);
+    return 0;
+}
+
+Test(misuse, detach_of_a_task_given_up_already)
+{
+    expect_abort(detach_twice, "coir_detach");
+}
+
+static int detach_with_a_local_argument(UNUSED void *arg)
+{
+    atomic_int local = 0;
+    coir_detach(coir_create_task(count, &local));
+    return coir_yield();
+}
+
+Test(misuse, detach_of_a_task_whose_argument_lies_on_the_own_stack)
+{
+    expect_abort(detach_with_a_local_argument, "coir_detach");
+}
+
+/* -------------------------------------------------------------- scopes --- */
+
+static NOINLINE void leave_a_timeout_open(void)
+{
+    coir_timeout limit;
+    coir_timeout_begin(&limit, COIR_SECONDS(1000));
+    __asm__ volatile("" : : "r"(&limit) : "memory");
+}
+
+static NOINLINE void leave_a_shield_open(void)
+{
+    coir_shield shield;
+    coir_shield_begin(&shield);
+    __asm__ volatile("" : : "r"(&shield) : "memory");
+}
+
+static NOINLINE void leave_a_group_open(void)
+{
+    coir_group group;
+    coir_group_init(&group);
+    __asm__ volatile("" : : "r"(&group) : "memory");
+}
+
+static int leave_timeout_then_suspend(UNUSED void *arg)
+{
+    leave_a_timeout_open();
+    return coir_sleep(COIR_MILLISECONDS(1));
+}
+
+static int leave_shield_then_suspend(UNUSED void *arg)
+{
+    leave_a_shield_open();
+    return coir_sleep(COIR_MILLISECONDS(1));
+}
+
+static int leave_group_then_suspend(UNUSED void *arg)
+{
+    leave_a_group_open();
+    return coir_sleep(COIR_MILLISECONDS(1));
+}
+
+Test(misuse, suspending_after_a_function_left_its_timeout_open)
+{
+    expect_abort(leave_timeout_then_suspend, NULL);
+}
+
+Test(misuse, suspending_after_a_function_left_its_shield_open)
+{
+    expect_abort(leave_shield_then_suspend, NULL);
+}
+
+Test(misuse, suspending_after_a_function_left_its_group_open)
+{
+    expect_abort(leave_group_then_suspend, NULL);
+}
+
+static int leave_timeout_then_return(UNUSED void *arg)
+{
+    leave_a_timeout_open();
+    return 0;
+}
+
+static int leave_shield_then_return(UNUSED void *arg)
+{
+    leave_a_shield_open();
+    return 0;
+}
+
+static int leave_group_then_return(UNUSED void *arg)
+{
+    leave_a_group_open();
+    return 0;
+}
+
+Test(misuse, returning_with_a_timeout_open)
+{
+    expect_abort(leave_timeout_then_return, NULL);
+}
+
+Test(misuse, returning_with_a_shield_open)
+{
+    expect_abort(leave_shield_then_return, NULL);
+}
+
+Test(misuse, returning_with_a_group_open)
+{
+    expect_abort(leave_group_then_return, NULL);
+}
+
+static int end_timeouts_in_the_wrong_order(UNUSED void *arg)
+{
+    coir_timeout outer, inner;
+    coir_timeout_begin(&outer, COIR_SECONDS(1000));
+    coir_timeout_begin(&inner, COIR_SECONDS(1000));
+    coir_timeout_end(&outer);
+    return coir_timeout_end(&inner);
+}
+
+Test(misuse, timeout_end_of_an_outer_scope_first)
+{
+    expect_abort(end_timeouts_in_the_wrong_order, "coir_timeout_end");
+}
+
+static int end_a_timeout_twice(UNUSED void *arg)
+{
+    coir_timeout limit;
+    coir_timeout_begin(&limit, COIR_SECONDS(1000));
+    coir_timeout_end(&limit);
+    return coir_timeout_end(&limit);
+}
+
+Test(misuse, timeout_end_twice)
+{
+    expect_abort(end_a_timeout_twice, "coir_timeout_end");
+}
+
+static int end_a_shield_around_a_timeout(UNUSED void *arg)
+{
+    coir_shield shield;
+    coir_timeout limit;
+    coir_shield_begin(&shield);
+    coir_timeout_begin(&limit, COIR_SECONDS(1000));
+    coir_shield_end(&shield);
+    return coir_timeout_end(&limit);
+}
+
+Test(misuse, shield_end_around_an_open_timeout)
+{
+    expect_abort(end_a_shield_around_a_timeout, "coir_shield_end");
+}
+
+static int end_a_shield_twice(UNUSED void *arg)
+{
+    coir_shield shield;
+    coir_shield_begin(&shield);
+    coir_shield_end(&shield);
+    coir_shield_end(&shield);
+    return 0;
+}
+
+Test(misuse, shield_end_twice)
+{
+    expect_abort(end_a_shield_twice, "coir_shield_end");
+}
+
+static int wait_for_a_group_around_a_timeout(UNUSED void *arg)
+{
+    coir_group group;
+    coir_timeout limit;
+    coir_group_init(&group);
+    coir_timeout_begin(&limit, COIR_SECONDS(1000));
+    coir_group_wait(&group);
+    return coir_timeout_end(&limit);
+}
+
+Test(misuse, group_wait_around_an_open_timeout)
+{
+    expect_abort(wait_for_a_group_around_a_timeout, "coir_group_wait");
+}
+
+static int wait_for_a_group_twice(UNUSED void *arg)
+{
+    coir_group group;
+    coir_group_init(&group);
+    coir_group_wait(&group);
+    return coir_group_wait(&group);
+}
+
+Test(misuse, group_wait_twice)
+{
+    expect_abort(wait_for_a_group_twice, "coir_group_wait");
+}
+
+/* What belongs to the culprit, in another task's hands. */
+static int end_it(void *timeout)
+{
+    return coir_timeout_end(timeout);
+}
+
+static int reschedule_it(void *timeout)
+{
+    coir_timeout_reschedule(timeout, COIR_FOREVER);
+    return 0;
+}
+
+static int end_shield(void *shield)
+{
+    coir_shield_end(shield);
+    return 0;
+}
+
+static int wait_for_group(void *group)
+{
+    return coir_group_wait(group);
+}
+
+/* Hands a scope of its own to a task that is named as the culprit. */
+static int hand_over(coir_fn *fn, void *scope)
+{
+    coir_task_options options = { .name = "thief" };
+    return coir_await(coir_create_task_with(&options, fn, scope));
+}
+
+static int hand_over_timeout_end(UNUSED void *arg)
+{
+    coir_timeout limit;
+    coir_timeout_begin(&limit, COIR_SECONDS(1000));
+    hand_over(end_it, &limit);
+    return coir_timeout_end(&limit);
+}
+
+static int hand_over_reschedule(UNUSED void *arg)
+{
+    coir_timeout limit;
+    coir_timeout_begin(&limit, COIR_SECONDS(1000));
+    hand_over(reschedule_it, &limit);
+    return coir_timeout_end(&limit);
+}
+
+static int hand_over_shield_end(UNUSED void *arg)
+{
+    coir_shield shield;
+    coir_shield_begin(&shield);
+    hand_over(end_shield, &shield);
+    coir_shield_end(&shield);
+    return 0;
+}
+
+static int hand_over_group_wait(UNUSED void *arg)
+{
+    coir_group group;
+    coir_group_init(&group);
+    hand_over(wait_for_group, &group);
+    return coir_group_wait(&group);
+}
+
+static void expect_thief_aborts(coir_fn *body, const char *function)
+{
+    struct outcome outcome = in_child(run_culprit_process, &body);
+    assert_aborted(&outcome, function, "thief");
+}
+
+Test(misuse, timeout_end_by_another_task)
+{
+    expect_thief_aborts(hand_over_timeout_end, "coir_timeout_end");
+}
+
+Test(misuse, timeout_reschedule_by_another_task)
+{
+    expect_thief_aborts(hand_over_reschedule, "coir_timeout_reschedule");
+}
+
+Test(misuse, shield_end_by_another_task)
+{
+    expect_thief_aborts(hand_over_shield_end, "coir_shield_end");
+}
+
+Test(misuse, group_wait_by_another_task)
+{
+    expect_thief_aborts(hand_over_group_wait, "coir_group_wait");
+}
+
+/* ------------------------------------------------------ outside a task --- */
+
+static struct {
+    coir_timeout timeout;
+    coir_shield shield;
+    coir_group group;
+    coir_call call;
+    char buf[8];
+    size_t done;
+} own = { .call = { return_zero, NULL, 0 } };
+
+#define OUTSIDE(name, call)                                                  \
+    static void name##_outside(UNUSED void *arg)                             \
+    {                                                                        \
+        __auto_type unused = (call);                                         \
+        (void)unused;                                                        \
+    }
+#define OUTSIDE_VOID(name, call)                                             \
+    static void name##_outside(UNUSED void *arg)                             \
+    {                                                                        \
+        call;                                                                \
+    }
+
+OUTSIDE(coir_create_task, coir_create_task(return_zero, NULL))
+OUTSIDE(coir_create_task_copy, coir_create_task_copy(return_zero, own.buf, 1))
+OUTSIDE(coir_create_task_with, coir_create_task_with(NULL, return_zero, NULL))
+OUTSIDE(coir_yield, coir_yield())
+OUTSIDE(coir_check, coir_check())
+OUTSIDE(coir_sleep, coir_sleep(0))
+OUTSIDE(coir_sleep_until, coir_sleep_until(0))
+OUTSIDE(coir_gather_array, coir_gather_array(&own.call, 1))
+OUTSIDE(coir_gather_all, coir_gather_all(&own.call, 1))
+OUTSIDE_VOID(coir_group_init, coir_group_init(&own.group))
+OUTSIDE_VOID(coir_shield_begin, coir_shield_begin(&own.shield))
+OUTSIDE_VOID(coir_timeout_begin, coir_timeout_begin(&own.timeout, 1))
+OUTSIDE_VOID(coir_timeout_begin_at, coir_timeout_begin_at(&own.timeout, 1))
+OUTSIDE(coir_read, coir_read(0, own.buf, 1))
+OUTSIDE(coir_write, coir_write(1, own.buf, 1))
+OUTSIDE(coir_read_exact, coir_read_exact(0, own.buf, 1, NULL))
+OUTSIDE(coir_write_all, coir_write_all(1, own.buf, 1))
+OUTSIDE(coir_write_all_from, coir_write_all_from(1, own.buf, 1, &own.done))
+OUTSIDE(coir_close, coir_close(0))
+OUTSIDE(coir_open, coir_open("/dev/null", O_RDONLY, 0))
+OUTSIDE(coir_listen, coir_listen("127.0.0.1", "0"))
+OUTSIDE(coir_accept, coir_accept(0))
+OUTSIDE(coir_connect, coir_connect("127.0.0.1", "1"))
+
+struct outside {
+    const char *function;
+    void (*call)(void *);
+};
+
+#define CALL(name) { #name, name##_outside }
+
+static void expect_aborts_outside(const struct outside *calls, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        struct outcome outcome = in_child(calls[i].call, NULL);
+        assert_aborted(&outcome, calls[i].function, NULL);
+    }
+}
+
+Test(misuse, task_calls_outside_a_task)
+{
+    static const struct outside calls[] = {
+        CALL(coir_create_task),  CALL(coir_create_task_copy), CALL(coir_create_task_with),
+        CALL(coir_yield),        CALL(coir_check),            CALL(coir_gather_array),
+        CALL(coir_gather_all),   CALL(coir_group_init),       CALL(coir_shield_begin),
+    };
+    expect_aborts_outside(calls, LENGTH(calls));
+}
+
+Test(misuse, time_calls_outside_a_task)
+{
+    static const struct outside calls[] = {
+        CALL(coir_sleep),
+        CALL(coir_sleep_until),
+        CALL(coir_timeout_begin),
+        CALL(coir_timeout_begin_at),
+    };
+    expect_aborts_outside(calls, LENGTH(calls));
+}
+
+Test(misuse, io_calls_outside_a_task)
+{
+    static const struct outside calls[] = {
+        CALL(coir_read),          CALL(coir_write), CALL(coir_read_exact), CALL(coir_write_all),
+        CALL(coir_write_all_from), CALL(coir_close), CALL(coir_open),       CALL(coir_listen),
+        CALL(coir_accept),        CALL(coir_connect),
+    };
+    expect_aborts_outside(calls, LENGTH(calls));
+}
+
+/* What needs something from inside a run is called by a thread that a task
+   has started. */
+static void *call_in_a_thread(void *call)
+{
+    (*(void (**)(void *))call)(NULL);
+    return NULL;
+}
+
+static struct {
+    coir_timeout *timeout;
+    coir_shield *shield;
+    coir_group *group;
+    coir_task *task;
+} lent;
+
+static int lend_to_a_thread(void *call)
+{
+    coir_timeout timeout;
+    coir_shield shield;
+    coir_group group;
+    coir_timeout_begin(&timeout, COIR_SECONDS(1000));
+    coir_shield_begin(&shield);
+    coir_group_init(&group);
+    lent.timeout = &timeout;
+    lent.shield = &shield;
+    lent.group = &group;
+    lent.task = coir_create_task(sleep_forever, NULL);
+
+    pthread_t thread;
+    pthread_create(&thread, NULL, call_in_a_thread, call);
+    pthread_join(thread, NULL);
+    _exit(1);
+}
+
+static void run_and_lend(void *call)
+{
+    coir_run(lend_to_a_thread, call);
+}
+
+OUTSIDE(coir_await, coir_await(lent.task))
+OUTSIDE(coir_wait_for, coir_wait_for(lent.task, COIR_SECONDS(1)))
+OUTSIDE(coir_cancel_await, coir_cancel_await(lent.task))
+OUTSIDE(coir_group_wait, coir_group_wait(lent.group))
+OUTSIDE_VOID(coir_shield_end, coir_shield_end(lent.shield))
+OUTSIDE(coir_timeout_end, coir_timeout_end(lent.timeout))
+OUTSIDE_VOID(coir_timeout_reschedule, coir_timeout_reschedule(lent.timeout, 1))
+
+Test(misuse, calls_on_a_tasks_things_from_a_foreign_thread)
+{
+    static const struct outside calls[] = {
+        CALL(coir_await),      CALL(coir_wait_for),    CALL(coir_cancel_await),
+        CALL(coir_group_wait), CALL(coir_shield_end),  CALL(coir_timeout_end),
+        CALL(coir_timeout_reschedule),
+    };
+    for (size_t i = 0; i < LENGTH(calls); i++) {
+        void (*call)(void *) = calls[i].call;
+        struct outcome outcome = in_child(run_and_lend, &call);
+        assert_aborted(&outcome, calls[i].function, NULL);
+    }
+}

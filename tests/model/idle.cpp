@@ -1,0 +1,300 @@
+/*
+ * idle.cpp - a model of runtime/idle.h.
+ *
+ * Publishers put work where a worker looks, and end: as good as a task that
+ * computes for ever.  Workers search, announce themselves, look again and sleep,
+ * as find_work() and sleep_in_driver() in runtime/worker.c do.  Whoever runs the
+ * last task ends the others.  A wake-up that is lost is a deadlock.
+ */
+#include "model.hpp"
+
+#define COIR_MODEL 1
+#define COIR_SMALL 1
+#include "handover.h"
+#include "idle.h"
+
+#ifndef PASS_ON
+#define PASS_ON 1
+#endif
+#ifndef LOOK_ALL
+#define LOOK_ALL 1
+#endif
+#ifndef AGAIN
+#define AGAIN 1
+#endif
+
+enum { TASKS = 2, MAX_SEARCHERS = 1 };
+
+/* The kernel's side of a driver: a wake-up stays until it is waited for, and
+   whatever the wakers did before is seen after. */
+struct driver {
+    rl::generic_event event;
+    COIR_ATOMIC(uint32_t) order;
+
+    void init()
+    {
+        event.init(false, false, $);
+        order.store(0, rl::mo_relaxed, $);
+    }
+
+    void wake()
+    {
+        coir_add_acq_rel(&order, 1);
+        event.set($);
+    }
+
+    void wait()
+    {
+        event.wait(false, false, $);
+        coir_add_acq_rel(&order, 1);
+    }
+};
+
+struct worker {
+    COIR_ATOMIC(uint32_t) state;
+    COIR_ATOMIC(uint32_t) inbox; /* a task, or 0 */
+    struct driver driver;
+    int found;
+};
+
+/* The threads of a scenario and what they do is in derived::thread(). */
+template <typename derived> struct idle_model : rl::test_suite<derived, 3> {
+    coir_idle idle;
+    worker workers[2];
+    coir_outbox outbox; /* the publisher's */
+    rl::var<int> task[TASKS + 1]; /* 1: to be run; 2: has been run */
+    COIR_ATOMIC(int32_t) left;    /* that have not ended */
+    COIR_ATOMIC(uint32_t) stop;
+    int hog; /* the task that ends only after all others */
+    rl::generic_event others_ended;
+
+    void init(int tasks, int hog_task)
+    {
+        idle.searching.store(0, rl::mo_relaxed, $);
+        idle.sleeping.store(0, rl::mo_relaxed, $);
+        outbox.state.store(COIR_OUTBOX_EMPTY, rl::mo_relaxed, $);
+        for (int i = 0; i < COIR_OUTBOX_MAX; i++)
+            outbox.slots[i].store(0, rl::mo_relaxed, $);
+        left.store(tasks, rl::mo_relaxed, $);
+        stop.store(0, rl::mo_relaxed, $);
+        hog = hog_task;
+        others_ended.init(true, false, $);
+        for (int i = 1; i <= TASKS; i++)
+            task[i]($) = 0;
+        for (int i = 0; i < 2; i++) {
+            workers[i].state.store(COIR_WORKER_AWAKE, rl::mo_relaxed, $);
+            workers[i].inbox.store(0, rl::mo_relaxed, $);
+            workers[i].driver.init();
+        }
+    }
+
+    /* Publishers. */
+
+    void wake_one()
+    {
+        if (!coir_idle_must_wake(&idle))
+            return;
+        for (int i = 0; i < 2; i++)
+            if (coir_idle_claim(&idle, &workers[i].state)) {
+                workers[i].driver.wake();
+                return;
+            }
+    }
+
+    void send(worker *to, int item)
+    {
+        task[item]($) = 1;
+        coir_xchg_acq_rel(&to->inbox, item);
+        coir_fence_seq_cst(); /* [S] */
+        if (coir_idle_claim(&idle, &to->state))
+            to->driver.wake();
+    }
+
+    bool give(int item)
+    {
+        task[item]($) = 1;
+        if (!coir_outbox_claim(&outbox))
+            return false;
+        coir_store_relaxed(&outbox.slots[0], item);
+        coir_outbox_publish(&outbox, 1);
+        wake_one();
+        return true;
+    }
+
+    /* Workers. */
+
+    void run(int item)
+    {
+        RL_ASSERT(task[item]($) == 1);
+        task[item]($) = 2;
+        if (item == hog)
+            others_ended.wait(false, false, $);
+
+        int32_t still = coir_sub_acq_rel(&left, 1) - 1;
+        if (still == 1 && hog)
+            others_ended.set($);
+        if (still > 0)
+            return;
+        coir_store_release(&stop, 1);
+        for (int i = 0; i < 2; i++)
+            workers[i].driver.wake();
+    }
+
+    bool take_from_anyone(worker *self)
+    {
+        uintptr_t items[COIR_OUTBOX_MAX];
+        uint32_t n = coir_outbox_take(&outbox, items);
+
+        if (n > 0)
+            self->found = (int)items[0];
+        return n > 0;
+    }
+
+    bool find_own(worker *self)
+    {
+        self->found = coir_load_relaxed(&self->inbox) ? coir_xchg_acquire(&self->inbox, 0) : 0;
+        return self->found > 0;
+    }
+
+    bool has_own_work(worker *self)
+    {
+        return coir_load_relaxed(&self->inbox) || coir_load_relaxed(&stop);
+    }
+
+    bool sleep_in_driver(worker *self, bool was_last)
+    {
+        coir_idle_announce(&idle, &self->state);
+        if (has_own_work(self) || ((LOOK_ALL || was_last) && coir_outbox_full(&outbox)))
+            return coir_idle_retract(&idle, &self->state);
+        self->driver.wait();
+        return coir_idle_retract(&idle, &self->state);
+    }
+
+    bool find_work(worker *self)
+    {
+        bool searching = false, found = false;
+
+        while (!coir_load_acquire(&stop)) {
+            bool was_last = false;
+
+            found = find_own(self) || take_from_anyone(self);
+            if (found)
+                break;
+            if (!searching)
+                searching = coir_idle_search(&idle, MAX_SEARCHERS);
+            if (searching) {
+                found = take_from_anyone(self);
+                if (found)
+                    break;
+                if (has_own_work(self))
+                    continue;
+                was_last = coir_idle_stop_search(&idle);
+            } else {
+                was_last = coir_load_relaxed(&idle.searching) == 0;
+            }
+            searching = sleep_in_driver(self, was_last);
+        }
+        if (searching)
+            coir_idle_stop_search(&idle);
+        if (PASS_ON && found && coir_idle_must_wake(&idle) && coir_outbox_full(&outbox))
+            wake_one();
+        return found;
+    }
+
+    void work(worker *self)
+    {
+        while (find_work(self))
+            run(self->found);
+    }
+
+    void after()
+    {
+        RL_ASSERT(idle.searching.debug_value() == 0);
+        RL_ASSERT(idle.sleeping.debug_value() == 0);
+        RL_ASSERT(left.debug_value() == 0);
+        for (int i = 0; i < 2; i++) {
+            RL_ASSERT(workers[i].state.debug_value() == COIR_WORKER_AWAKE);
+            workers[i].driver.event.deinit($);
+        }
+        others_ended.deinit($);
+    }
+};
+
+struct outbox_wakes_one : idle_model<outbox_wakes_one> {
+    void before() { init(1, 0); }
+    void thread(unsigned id)
+    {
+        if (id == 0)
+            give(1);
+        else
+            work(&workers[id - 1]);
+    }
+};
+
+struct two_batches : idle_model<two_batches> {
+    void before() { init(2, 0); }
+    void thread(unsigned id)
+    {
+        if (id == 0) {
+            give(1);
+            if (!give(2))
+                run(2);
+        } else {
+            work(&workers[id - 1]);
+        }
+    }
+};
+
+struct inboxes : idle_model<inboxes> {
+    void before() { init(2, 0); }
+    void thread(unsigned id)
+    {
+        if (id == 0) {
+            send(&workers[0], 1);
+            send(&workers[1], 2);
+        } else {
+            work(&workers[id - 1]);
+        }
+    }
+};
+
+struct given_and_sent : idle_model<given_and_sent> {
+    void before() { init(2, 2); }
+    void thread(unsigned id)
+    {
+        if (id == 0) {
+            give(1);
+            send(&workers[0], 2);
+        } else {
+            work(&workers[id - 1]);
+        }
+    }
+};
+
+struct two_publishers : idle_model<two_publishers> {
+    void before() { init(2, 0); }
+    void thread(unsigned id)
+    {
+        if (id == 0)
+            give(1);
+        else if (id == 1)
+            send(&workers[1], 2);
+        else
+            work(&workers[1]);
+    }
+};
+
+static int checks()
+{
+    int bound = getenv("BOUND") ? atoi(getenv("BOUND")) : 2;
+    return model_check<outbox_wakes_one>("outbox_wakes_one", MODEL_PREEMPTIONS, bound) +
+        model_check<two_batches>("two_batches", MODEL_PREEMPTIONS, bound) +
+        model_check<inboxes>("inboxes", MODEL_PREEMPTIONS, bound) +
+        model_check<given_and_sent>("given_and_sent (hog)", MODEL_PREEMPTIONS, bound) +
+        model_check<two_publishers>("two_publishers", MODEL_PREEMPTIONS, bound);
+}
+
+int main(int argc, char **argv)
+{
+    return model_main(argc, argv, checks);
+}
