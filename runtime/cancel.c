@@ -68,8 +68,7 @@ static void walk_from(struct coir_fiber *fiber, struct coir_scope *scope, struct
         walk->cancelled |= is_asked(task);
         task = task->next;
         if (!task) {
-            struct coir_runtime *runtime = coir_load_relaxed(&fiber->worker)->runtime;
-            walk->cancelled |= coir_load_seq_cst(&runtime->stopping);
+            walk->cancelled |= coir_load_seq_cst(fiber->stopping);
             return;
         }
         scope = task->scopes;
@@ -123,14 +122,7 @@ static __attribute__((noinline)) int pending_slow(struct coir_fiber *fiber)
 
 int coir_cancel_pending(struct coir_fiber *fiber)
 {
-    struct coir_task *task = fiber->task;
-    struct coir_runtime *runtime = coir_load_relaxed(&fiber->worker)->runtime;
-
-    if (!task->scopes && !task->next &&
-        !(coir_load_relaxed(&task->shared) & (COIR_TASK_CANCELLED | COIR_TASK_MEMBER)) &&
-        !coir_load_relaxed(&runtime->stopping))
-        return 0;
-    return pending_slow(fiber);
+    return coir_cancel_certainly_none(fiber) ? 0 : pending_slow(fiber);
 }
 
 int coir_cancel_pending_outside(struct coir_fiber *fiber, struct coir_scope *scope, bool tell)

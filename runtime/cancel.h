@@ -76,6 +76,16 @@ void coir_scope_close(struct coir_scope *scope);
  */
 int coir_cancel_pending(struct coir_fiber *fiber);
 
+/* Whether it is certain, at little cost, that there is no reason. */
+static inline bool coir_cancel_certainly_none(struct coir_fiber *fiber)
+{
+    for (struct coir_task *task = fiber->task; task; task = task->next)
+        if (task->scopes ||
+            (coir_load_relaxed(&task->shared) & (COIR_TASK_CANCELLED | COIR_TASK_MEMBER)))
+            return false;
+    return !coir_load_relaxed(fiber->stopping);
+}
+
 /*
  * What a wait does before it parks: makes sure that whoever cancels finds the
  * fiber and that deadlines wake it, and returns the reason to stop waiting, if

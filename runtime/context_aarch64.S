@@ -91,7 +91,7 @@ coir_switch_context:
         .cfi_restore x29
         .cfi_restore x30
         mov     x0, x2
-        br      x30
+        ret
         .cfi_endproc
         .size   coir_switch_context, . - coir_switch_context
 

@@ -27,6 +27,7 @@
 #define FIRST_SLAB_BYTES ((size_t)64 << 20) /* where stacks are large */
 #define LAST_SLAB_BYTES ((size_t)16 << 30)
 #define UNTRIMMED 256 /* so many free stacks may keep all their memory */
+#define TRIM_SAMPLE 16
 
 /*
  * One mapping, of `count` slots: guard, stack, header.  The fault handler walks
@@ -365,34 +366,65 @@ size_t coir_stack_pool_get_batch(struct coir_stack_pool *pool, size_t n,
     return guard_chain(pool, ret_chain);
 }
 
-/* Give memory back to the system.  Whoever owns the stack uses the uppermost
-   part of it only. */
-static void trim(struct coir_stack *stack)
+/* Giving memory back to the system. */
+
+/* How much of the stack below what is kept, in whole pages. */
+static size_t trimmable(const struct coir_stack *stack, size_t page)
 {
-    size_t page = coir_sys_auxval(AT_PAGESZ);
     size_t bytes = (size_t)(stack->top - stack->low);
 
-    if (bytes > COIR_STACK_KEPT)
-        coir_sys_madvise(stack->low, (bytes - COIR_STACK_KEPT) / page * page, MADV_DONTNEED);
+    return bytes > COIR_STACK_KEPT ? (bytes - COIR_STACK_KEPT) / page * page : 0;
+}
+
+/* Whether the stack has memory to give back.  Frames leave no page out, so that
+   a look at the uppermost pages tells. */
+static bool was_used_deeply(const struct coir_stack *stack, size_t page)
+{
+    unsigned char resident[4] = { 0 };
+    size_t bytes = trimmable(stack, page);
+    size_t looked_at = min_size(bytes, sizeof resident * page);
+
+    if (coir_sys_mincore(stack->low + bytes - looked_at, looked_at, resident) < 0)
+        return true;
+    return (resident[0] | resident[1] | resident[2] | resident[3]) & 1;
+}
+
+/*
+ * A burst of tasks is alike, mostly; so one stack in TRIM_SAMPLE is looked at,
+ * which is slow, and its fate is that of those behind it in the chain.
+ */
+static void trim(struct coir_stack *chain, size_t n)
+{
+    size_t page = coir_sys_auxval(AT_PAGESZ);
+    bool deep = false;
+
+    for (size_t i = 0; i < n; i++, chain = chain->next) {
+        if (i % TRIM_SAMPLE == 0)
+            deep = was_used_deeply(chain, page);
+        if (deep)
+            coir_sys_madvise(chain->low, trimmable(chain, page), MADV_DONTNEED);
+    }
+}
+
+static void push(struct coir_stack_pool *pool, struct coir_stack *stack)
+{
+    struct coir_stack_class *class = &pool->classes[stack->size_class];
+
+    stack->next = class->free;
+    class->free = stack;
+    coir_add_relaxed(&pool->free, 1);
 }
 
 void coir_stack_pool_put(struct coir_stack_pool *pool, struct coir_stack *chain, size_t n)
 {
-    struct coir_stack *stack = chain;
-
     if (coir_load_relaxed(&pool->free) >= UNTRIMMED)
-        for (size_t i = 0; i < n; i++, stack = stack->next)
-            trim(stack);
+        trim(chain, n);
     pthread_mutex_lock(&pool->lock);
-    coir_add_relaxed(&pool->free, n);
     while (n-- > 0) {
-        struct coir_stack_class *class;
+        struct coir_stack *next = chain->next;
 
-        stack = chain;
-        chain = stack->next;
-        class = &pool->classes[stack->size_class];
-        stack->next = class->free;
-        class->free = stack;
+        push(pool, chain);
+        chain = next;
     }
     pthread_mutex_unlock(&pool->lock);
 }

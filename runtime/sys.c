@@ -67,6 +67,11 @@ int coir_sys_mprotect(void *memory, size_t bytes, int protection)
     return result(mprotect(memory, bytes, protection));
 }
 
+int coir_sys_mincore(void *memory, size_t bytes, unsigned char *ret_pages)
+{
+    return result(mincore(memory, bytes, ret_pages));
+}
+
 void *coir_sys_malloc(size_t bytes)
 {
     return malloc(bytes);

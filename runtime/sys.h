@@ -31,6 +31,7 @@ int coir_sys_mmap(size_t bytes, int extra_flags, void **ret_memory);
 int coir_sys_munmap(void *memory, size_t bytes);
 int coir_sys_madvise(void *memory, size_t bytes, int advice);
 int coir_sys_mprotect(void *memory, size_t bytes, int protection);
+int coir_sys_mincore(void *memory, size_t bytes, unsigned char *ret_pages);
 void *coir_sys_malloc(size_t bytes);
 void *coir_sys_calloc(size_t n, size_t bytes);
 void *coir_sys_realloc(void *memory, size_t bytes);

@@ -111,6 +111,7 @@ struct coir_fiber {
     uintptr_t inline_floor;  /* tasks may be inlined while the stack is above */
     COIR_ATOMIC(struct coir_worker *) worker; /* where it ran last */
     uint32_t pins;           /* pinned tasks on it */
+    COIR_ATOMIC(uint32_t) *stopping; /* the runtime's */
     COIR_ATOMIC(const char *) reason; /* why it waits: a constant, for the dump */
     COIR_ATOMIC(const void *) object; /* what it waits for */
     coir_item link;          /* of the inbox */

@@ -15,19 +15,23 @@ int64_t coir_now(void)
     return coir_sys_now();
 }
 
-static int yield(struct coir_fiber *fiber)
+static int yield(const char *function)
 {
-    int rc = coir_cancel_pending(fiber);
+    struct coir_worker *worker = coir_current_worker();
+    int rc;
 
-    if (__builtin_expect(rc < 0, 0))
+    if (__builtin_expect(!worker || !coir_worker_is_running_task(worker), 0))
+        coir_fiber_of_caller(function);
+    if (!coir_cancel_certainly_none(worker->fiber) &&
+        (rc = coir_cancel_pending(worker->fiber)) < 0)
         return rc;
-    coir_reschedule(fiber);
+    coir_worker_switch_away(worker, COIR_COMMIT_YIELD);
     return 0;
 }
 
 int coir_yield(void)
 {
-    return yield(coir_fiber_of_caller("coir_yield"));
+    return yield("coir_yield");
 }
 
 /* Wait for a timer of the caller's own, or for a reason not to. */
@@ -63,7 +67,7 @@ int coir_sleep(coir_duration duration)
     int64_t when;
 
     if (duration <= 0)
-        return yield(coir_fiber_of_caller("coir_sleep"));
+        return yield("coir_sleep");
     if (__builtin_add_overflow(coir_sys_now(), duration, &when))
         when = COIR_FOREVER;
     return sleep_until("coir_sleep", when);
@@ -72,6 +76,6 @@ int coir_sleep(coir_duration duration)
 int coir_sleep_until(int64_t when)
 {
     if (when <= coir_sys_now())
-        return yield(coir_fiber_of_caller("coir_sleep_until"));
+        return yield("coir_sleep_until");
     return sleep_until("coir_sleep_until", when);
 }

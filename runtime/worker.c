@@ -306,6 +306,7 @@ static void prepare_fiber(struct coir_worker *worker, struct coir_fiber *fiber, 
     coir_context_init(&fiber->context, low, (size_t)(fiber->stack.top - low), fiber_main);
     coir_store_relaxed(&fiber->state, COIR_FIBER_RUNNING);
     fiber->inline_floor = worker->runtime->inline_tasks ? (uintptr_t)low + promised : UINTPTR_MAX;
+    fiber->stopping = &worker->runtime->stopping;
     fiber->depth = 0;
     fiber->pins = 0;
     coir_store_relaxed(&fiber->worker, worker);
@@ -414,7 +415,7 @@ static __attribute__((noinline)) void commit_park(struct coir_worker *worker,
 }
 
 /* After a switch, on the new stack: see to the one that was left. */
-static void commit(struct coir_worker *worker)
+static inline void commit(struct coir_worker *worker)
 {
     switch (worker->commit) {
     case COIR_COMMIT_NONE:
@@ -432,7 +433,7 @@ static void commit(struct coir_worker *worker)
 }
 
 /* The first thing a fiber does after being switched to. */
-static void arrive(struct coir_worker *worker)
+static inline void arrive(struct coir_worker *worker)
 {
     struct coir_fiber *fiber = worker->fiber;
 
@@ -443,8 +444,10 @@ static void arrive(struct coir_worker *worker)
     }
 }
 
-static struct coir_worker *switch_to(struct coir_worker *worker, struct coir_fiber *next,
-                                     enum coir_commit what)
+/* Never inlined: the CPU predicts where a switch returns to because all of them
+   are made here. */
+static __attribute__((noinline)) struct coir_worker *
+switch_to(struct coir_worker *worker, struct coir_fiber *next, enum coir_commit what)
 {
     struct coir_fiber *fiber = worker->fiber;
 

@@ -378,6 +378,24 @@ RunTest(cancel_await, works_in_a_cancelled_task)
     return 0;
 }
 
+struct held_back {
+    struct scene scene;
+    atomic_int go;
+};
+
+static int succeed_once_let_go(void *arg)
+{
+    struct held_back *held_back = arg;
+    atomic_store(&held_back->scene.started, 1);
+    atomic_store(&held_back->scene.told, coir_sleep(COIR_FOREVER) == -ECANCELED);
+
+    coir_shield shield;
+    coir_shield_begin(&shield);
+    yield_until(&held_back->go, 1);
+    coir_shield_end(&shield);
+    return 5;
+}
+
 static int cancel_await_scene(void *arg)
 {
     struct scene *scene = arg;
@@ -389,14 +407,18 @@ static int cancel_await_scene(void *arg)
 
 RunTest(cancel_await, goes_on_waiting_when_cancelled_meanwhile)
 {
-    struct scene scene = { .child = sleep_and_succeed };
-    coir_task *parent = coir_create_task(cancel_await_scene, &scene);
-    yield_until(&scene.started, 1);
+    struct held_back held_back = { .scene.child = succeed_once_let_go };
+    struct scene *scene = &held_back.scene;
+    coir_task *parent = coir_create_task(cancel_await_scene, scene);
+    yield_until(&scene->started, 1);
     coir_cancel(parent);
+    let_them_wait();
+    cr_assert_not(coir_task_done(parent));
+    atomic_store(&held_back.go, 1);
     cr_assert_eq(coir_await(parent), 0);
-    cr_assert_eq(scene.awaited, 5);
-    cr_assert_eq(atomic_load(&scene.cleaned), 1);
-    cr_assert_eq(scene.next_call, -ECANCELED);
+    cr_assert_eq(scene->awaited, 5);
+    cr_assert_eq(atomic_load(&scene->told), 1);
+    cr_assert_eq(scene->next_call, -ECANCELED);
     return 0;
 }
 

@@ -174,7 +174,7 @@ static int shield_around_a_sleep(void *arg)
     int rc = coir_sleep(COIR_MILLISECONDS(2));
     coir_shield_end(&shield);
     *(int *)arg = rc;
-    return coir_yield();
+    return coir_sleep(COIR_FOREVER);
 }
 
 RunTest(shield, in_a_child_holds_back_what_its_awaiter_passes_on)

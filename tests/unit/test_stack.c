@@ -400,29 +400,47 @@ static bool is_resident(const char *address)
     return resident & 1;
 }
 
+enum { BURST = 1024 };
+
+/* Use so many bytes of many stacks, and give these back, so many at a time. */
+static void burst(struct coir_stack_pool *pool, size_t bytes, size_t at_a_time)
+{
+    struct coir_stack *chain = get_chain(pool, BURST);
+
+    for (struct coir_stack *stack = chain; stack; stack = stack->next)
+        memset(stack->top - bytes, 1, bytes);
+    while (chain) {
+        struct coir_stack *first = chain;
+
+        for (size_t i = 0; i < at_a_time; i++)
+            chain = chain->next;
+        coir_stack_pool_put(pool, first, at_a_time);
+    }
+}
+
+/* How many of the stacks still have the page that is so far below the top. */
+static int count_resident(struct coir_stack_pool *pool, size_t below_top)
+{
+    struct coir_stack *chain = get_chain(pool, BURST);
+    int n = 0;
+
+    for (struct coir_stack *stack = chain; stack; stack = stack->next)
+        n += is_resident(stack->top - below_top);
+    coir_stack_pool_put(pool, chain, BURST);
+    return n;
+}
+
 Test(stack_pool, memory_of_a_burst_goes_back_to_the_system)
 {
-    enum { BURST = 1000 };
     struct coir_stack_pool pool;
-    struct coir_stack *chain;
-    int kept = 0;
 
     pool_init(&pool);
-    chain = get_chain(&pool, BURST);
-    for (struct coir_stack *stack = chain; stack; stack = stack->next)
-        memset(stack->low, 1, usable(stack));
-    while (chain) {
-        struct coir_stack *next = chain->next;
-
-        coir_stack_pool_put(&pool, chain, 1);
-        chain = next;
-    }
-    for (chain = get_chain(&pool, BURST); chain; chain = chain->next) {
-        cr_assert(is_resident(chain->top - COIR_STACK_KEPT));
-        cr_assert_eq(chain->top[-(ptrdiff_t)COIR_STACK_KEPT], 1);
-        kept += is_resident(chain->low);
-    }
-    cr_assert_eq(kept, 256);
+    burst(&pool, 100000, 1);
+    cr_assert_eq(count_resident(&pool, COIR_STACK_KEPT), BURST);
+    cr_assert_eq(count_resident(&pool, 100000), 256);
+    burst(&pool, 30000, 128);
+    cr_assert_eq(count_resident(&pool, COIR_STACK_KEPT), BURST);
+    cr_assert_eq(count_resident(&pool, 30000), 256);
     coir_stack_pool_destroy(&pool);
 }
 
@@ -493,6 +511,9 @@ Test(stack_pool, guards_where_the_kernel_has_no_advice_for_them)
     for (int i = 0; i < 100; i++)
         assert_guarded(get(&pool, i % 7 ? 0 : 1 << 20));
     cr_assert(pool.no_guard_advice);
+    coir_stack_pool_put(&pool, get(&pool, 0), 1);
+    get(&pool, 0);
+    cr_assert_eq(pool.split_guards, 101);
     coir_stack_pool_destroy(&pool);
 }
 
@@ -523,7 +544,7 @@ Test(stack_pool, refuses_to_take_more_than_a_quarter_of_the_mappings)
     pool_init(&second);
     cr_assert_eq(coir_stack_pool_get(&second, 0, &none), -ENOMEM);
     coir_stack_pool_destroy(&pool);
-    assert_guarded(get(&second, 0));
+    assert_guarded(get_chain(&second, (size_t)max / 8));
     coir_stack_pool_destroy(&second);
 }
 
