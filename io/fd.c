@@ -7,6 +7,7 @@
 #include <poll.h>
 
 #include "op.h"
+#include "runtime/park.h"
 
 #define LEN_MAX ((size_t)0x7ffff000) /* what the kernel does in one call */
 
@@ -34,6 +35,7 @@ int coir_read_exact(int fd, void *buf, size_t len, size_t *done)
 {
     size_t none = 0, *have = done ? done : &none;
 
+    coir_fiber_of_caller("coir_read_exact");
     while (*have < len) {
         ssize_t n = coir_read(fd, (char *)buf + *have, len - *have);
         if (n <= 0)
@@ -43,7 +45,7 @@ int coir_read_exact(int fd, void *buf, size_t len, size_t *done)
     return 0;
 }
 
-int coir_write_all_from(int fd, const void *buf, size_t len, size_t *done)
+static int write_all(int fd, const void *buf, size_t len, size_t *done)
 {
     while (*done < len) {
         ssize_t n = coir_write(fd, (const char *)buf + *done, len - *done);
@@ -54,10 +56,18 @@ int coir_write_all_from(int fd, const void *buf, size_t len, size_t *done)
     return 0;
 }
 
+int coir_write_all_from(int fd, const void *buf, size_t len, size_t *done)
+{
+    coir_fiber_of_caller("coir_write_all_from");
+    return write_all(fd, buf, len, done);
+}
+
 ssize_t coir_write_all(int fd, const void *buf, size_t len)
 {
     size_t done = 0;
-    int rc = coir_write_all_from(fd, buf, len, &done);
+    int rc;
 
+    coir_fiber_of_caller("coir_write_all");
+    rc = write_all(fd, buf, len, &done);
     return rc < 0 ? rc : (ssize_t)len;
 }

@@ -16,8 +16,6 @@ int coir_open(const char *path, int flags, mode_t mode)
     struct coir_fiber *fiber = coir_fiber_of_caller("coir_open");
     int rc;
 
-    if (!path)
-        return -EINVAL;
     do {
         rc = coir_cancel_pending(fiber);
         if (rc == 0)

@@ -44,7 +44,8 @@ static __attribute__((noinline)) bool equip(struct coir_worker *worker, struct c
     uint64_t flags = coir_load_relaxed(&task->shared);
 
     if (options->name || options->stack_bytes || options->pinned || in_extra) {
-        if (in_extra > SIZE_MAX - sizeof *task->extra)
+        if (in_extra > SIZE_MAX - sizeof *task->extra ||
+            options->stack_bytes > COIR_STACK_MOST)
             return false;
         task->extra = coir_sys_malloc(sizeof *task->extra + in_extra);
         if (!task->extra)
@@ -52,10 +53,12 @@ static __attribute__((noinline)) bool equip(struct coir_worker *worker, struct c
         memset(task->extra, 0, sizeof *task->extra);
         if (options->name)
             snprintf(task->extra->name, sizeof task->extra->name, "%s", options->name);
-        if (options->stack_bytes > worker->runtime->stack_bytes)
+        if (options->stack_bytes > worker->runtime->stack_bytes) {
             task->extra->stack_bytes = options->stack_bytes;
+            flags |= COIR_TASK_LARGE;
+        }
         flags |= COIR_TASK_EXTRA | (options->pinned ? COIR_TASK_PINNED : 0);
-        coir_store_relaxed(&task->shared, flags);
+        coir_store_release(&task->shared, flags); /* for the dump: extra is there */
     }
     if (options->arg_size) {
         task->arg = in_extra ? task->extra->arg : task->copy;
@@ -82,14 +85,6 @@ struct coir_task *coir_task_make(struct coir_worker *worker, const coir_task_opt
     }
     coir_count(&worker->counters.spawned);
     return task;
-}
-
-void coir_task_queue(struct coir_worker *worker, struct coir_task *task)
-{
-    if (UNLIKELY(coir_load_relaxed(&task->shared) & COIR_TASK_PINNED))
-        coir_worker_push(worker, coir_item_of_task(task) | COIR_ITEM_PINNED);
-    else
-        coir_worker_push_new(worker, task);
 }
 
 coir_task *coir_create_task(coir_fn *fn, void *arg)
@@ -119,7 +114,7 @@ coir_task *coir_create_task_copy(coir_fn *fn, const void *arg, size_t size)
         coir_task_make(worker, &options, fn, arg, __builtin_return_address(0), 0);
 
     if (task)
-        coir_task_queue(worker, task);
+        coir_worker_push_new(worker, task);
     return task;
 }
 
@@ -130,7 +125,7 @@ coir_task *coir_create_task_with(const coir_task_options *options, coir_fn *fn, 
         coir_task_make(worker, options, fn, arg, __builtin_return_address(0), 0);
 
     if (task)
-        coir_task_queue(worker, task);
+        coir_worker_push_new(worker, task);
     return task;
 }
 
@@ -143,8 +138,8 @@ bool coir_inline_allowed(struct coir_worker *worker, struct coir_task *task)
     uint64_t flags = coir_load_relaxed(&task->shared);
 
     return here > fiber->inline_floor && fiber->depth < COIR_INLINE_MAX &&
-           !(flags & COIR_TASK_PINNED) &&
-           !((flags & COIR_TASK_EXTRA) && task->extra->stack_bytes);
+           !(flags & (COIR_TASK_PINNED | COIR_TASK_LARGE | COIR_TASK_DETACHED |
+                      COIR_TASK_JOINER));
 }
 
 int coir_inline_run(struct coir_fiber *fiber, struct coir_task *task)
@@ -192,27 +187,29 @@ static int run_and_release(struct coir_worker *worker, struct coir_task *task)
     return value_for(fiber, value);
 }
 
-static void check_handle(struct coir_worker *worker, struct coir_task *task)
+static void check_handle(const char *function, struct coir_worker *worker,
+                         struct coir_task *task)
 {
     uint64_t shared = coir_load_acquire(&task->shared);
 
     if (!task->fn)
-        coir_misuse("coir_await", "the task was given up already");
+        coir_misuse(function, "the task was given up already");
     if (shared & (COIR_TASK_MEMBER | COIR_TASK_DETACHED))
-        coir_misuse("coir_await", "the task '%s' %s", coir_task_name(task),
+        coir_misuse(function, "the task '%s' %s", coir_task_name(task),
                     shared & COIR_TASK_MEMBER ? "is a member of a group" : "is detached");
     if (!(shared & COIR_TASK_DONE) && (shared & COIR_TASK_JOINER))
-        coir_misuse("coir_await", "the task '%s' is being awaited already", coir_task_name(task));
+        coir_misuse(function, "the task '%s' is being awaited already", coir_task_name(task));
     for (struct coir_task *below = worker->fiber->task; below; below = below->next)
         if (below == task)
-            coir_misuse("coir_await", "the task '%s' would wait for itself",
+            coir_misuse(function, "the task '%s' would wait for itself",
                         coir_task_name(task));
     if (coir_task_runtime(task) != worker->runtime)
-        coir_misuse("coir_await", "the task '%s' belongs to another run", coir_task_name(task));
+        coir_misuse(function, "the task '%s' belongs to another run", coir_task_name(task));
 }
 
 /* Ask to be unparked when the task ends.  False: it has ended. */
-static bool register_joiner(struct coir_task *task, struct coir_fiber *fiber)
+static bool register_joiner(const char *function, struct coir_task *task,
+                            struct coir_fiber *fiber)
 {
     uint64_t shared = coir_load_acquire(&task->shared);
 
@@ -220,19 +217,20 @@ static bool register_joiner(struct coir_task *task, struct coir_fiber *fiber)
         if (shared & COIR_TASK_DONE)
             return false;
         if (shared & COIR_TASK_JOINER)
-            coir_misuse("coir_await", "the task '%s' is being awaited already",
+            coir_misuse(function, "the task '%s' is being awaited already",
                         coir_task_name(task));
     } while (!coir_cas_acq_rel(&task->shared, &shared, shared | (uintptr_t)fiber));
     return true;
 }
 
-static int park_until_done(struct coir_fiber *fiber, struct coir_task *task)
+static int park_until_done(const char *function, struct coir_fiber *fiber,
+                           struct coir_task *task)
 {
     bool asked = false;
     int value;
     struct coir_worker *worker;
 
-    register_joiner(task, fiber);
+    register_joiner(function, task, fiber);
     while (!(coir_load_acquire(&task->shared) & COIR_TASK_DONE)) {
         if (!asked && coir_cancel_prepare(fiber)) {
             coir_cancel_task(task);
@@ -247,11 +245,13 @@ static int park_until_done(struct coir_fiber *fiber, struct coir_task *task)
     return value_for(fiber, value);
 }
 
-static __attribute__((noinline)) int await_slow(struct coir_worker *worker, struct coir_task *task)
+static __attribute__((noinline)) int await_slow(const char *function,
+                                                struct coir_worker *worker,
+                                                struct coir_task *task)
 {
     struct coir_fiber *fiber = worker->fiber;
 
-    check_handle(worker, task);
+    check_handle(function, worker, task);
     if (worker->ticks < 0 && coir_worker_turn_is_over(worker)) {
         coir_reschedule(fiber);
         worker = coir_current_worker();
@@ -263,22 +263,27 @@ static __attribute__((noinline)) int await_slow(struct coir_worker *worker, stru
         return run_and_release(worker, task);
     }
     coir_worker_awaits_handed(worker, task);
-    return park_until_done(fiber, task);
+    return park_until_done(function, fiber, task);
 }
 
-int coir_await(coir_task *task)
+static inline int await_as(const char *function, struct coir_task *task)
 {
     struct coir_worker *worker = coir_current_worker();
 
     if (UNLIKELY(!worker || !coir_worker_is_running_task(worker)))
-        coir_fiber_of_caller("coir_await");
+        coir_fiber_of_caller(function);
     if (UNLIKELY(!task))
         return -ENOMEM;
     if (LIKELY(--worker->ticks >= 0 && coir_inline_allowed(worker, task) &&
                coir_runqueue_take_newest(&worker->queue, coir_load_relaxed(&task->qpos),
                                          coir_item_of_task(task))))
         return run_and_release(worker, task);
-    return await_slow(worker, task);
+    return await_slow(function, worker, task);
+}
+
+int coir_await(coir_task *task)
+{
+    return await_as("coir_await", task);
 }
 
 int coir_wait_for(coir_task *task, coir_duration duration)
@@ -288,7 +293,7 @@ int coir_wait_for(coir_task *task, coir_duration duration)
 
     coir_fiber_of_caller("coir_wait_for");
     coir_timeout_begin(&limit, duration);
-    value = coir_await(task);
+    value = await_as("coir_wait_for", task);
     coir_timeout_end(&limit);
     return value;
 }
@@ -301,8 +306,9 @@ void coir_cancel(coir_task *task)
 
 int coir_cancel_await(coir_task *task)
 {
+    coir_fiber_of_caller("coir_cancel_await");
     coir_cancel(task);
-    return coir_await(task);
+    return await_as("coir_cancel_await", task);
 }
 
 /* Giving up. */

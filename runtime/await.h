@@ -17,9 +17,6 @@
 struct coir_task *coir_task_make(struct coir_worker *worker, const coir_task_options *options,
                                  coir_fn *fn, const void *arg, void *site, uint64_t flags);
 
-/* Queue a new task on the caller's worker. */
-void coir_task_queue(struct coir_worker *worker, struct coir_task *task);
-
 /* Whether the task, not started, may run on the running fiber's stack. */
 bool coir_inline_allowed(struct coir_worker *worker, struct coir_task *task);
 

@@ -21,12 +21,16 @@ struct walk {
 
 static bool is_late(struct coir_timeout_state *timeout, struct walk *walk)
 {
-    if (timeout->late || timeout->deadline == COIR_FOREVER)
-        return timeout->late;
+    if (coir_load_relaxed(&timeout->late))
+        return true;
+    if (timeout->deadline == COIR_FOREVER)
+        return false;
     if (!walk->now)
         walk->now = coir_sys_now();
-    timeout->late = walk->now >= timeout->deadline;
-    return timeout->late;
+    if (walk->now < timeout->deadline)
+        return false;
+    coir_store_relaxed(&timeout->late, 1);
+    return true;
 }
 
 /* Look at the scopes of one task, from `scope` outwards.  False at a shield. */
@@ -60,19 +64,46 @@ static bool is_asked(struct coir_task *task)
            ((shared & COIR_TASK_MEMBER) && coir_group_is_cancelled(task->group));
 }
 
-static void walk_from(struct coir_fiber *fiber, struct coir_scope *scope, struct walk *walk)
+/* The task that waits for this one, and the scopes that count: awaiting it, or
+   waiting for its group.  NULL if there is none, yet. */
+static struct coir_task *waiter_of(struct coir_task *task, struct coir_scope **ret_scope)
 {
-    struct coir_task *task = fiber->task;
+    uint64_t shared = coir_load_seq_cst(&task->shared);
+    struct coir_fiber *joiner = (struct coir_fiber *)(shared & COIR_TASK_JOINER);
 
+    if (task->next) {
+        *ret_scope = task->next->scopes;
+        return task->next;
+    }
+    if (shared & COIR_TASK_MEMBER) {
+        if (!coir_load_acquire(&task->group->waited_for))
+            return NULL;
+        *ret_scope = task->group->scope.outer;
+        return task->group->scope.task;
+    }
+    if (!joiner)
+        return NULL;
+    *ret_scope = joiner->task->scopes;
+    return joiner->task;
+}
+
+/* Walk outwards, beginning with a scope of `task`. */
+static void walk_task(struct coir_fiber *fiber, struct coir_task *task, struct coir_scope *scope,
+                      struct walk *walk)
+{
     while (look_at_scopes(scope, task == fiber->task, walk)) {
         walk->cancelled |= is_asked(task);
-        task = task->next;
+        task = waiter_of(task, &scope);
         if (!task) {
             walk->cancelled |= coir_load_seq_cst(fiber->stopping);
             return;
         }
-        scope = task->scopes;
     }
+}
+
+static void walk_from(struct coir_fiber *fiber, struct coir_scope *scope, struct walk *walk)
+{
+    walk_task(fiber, fiber->task, scope, walk);
 }
 
 static int reason_of(const struct walk *walk)
@@ -130,7 +161,7 @@ int coir_cancel_pending_outside(struct coir_fiber *fiber, struct coir_scope *sco
     struct walk walk = { 0 };
     int reason;
 
-    walk_from(fiber, scope->outer, &walk);
+    walk_task(fiber, scope->task, scope->outer, &walk);
     reason = reason_of(&walk);
     if (tell && reason == -ETIMEDOUT)
         walk.late->scope.told = 1;
@@ -161,7 +192,7 @@ static bool arm(struct coir_fiber *fiber)
         for (struct coir_scope *scope = task->scopes; scope; scope = scope->outer) {
             struct coir_timeout_state *timeout = (struct coir_timeout_state *)scope;
             if (scope->kind == COIR_SCOPE_SHIELD)
-                return true;
+                break; /* but a task below may wait for a group: see pass_on() */
             if (scope->kind != COIR_SCOPE_TIMEOUT || timeout->timer ||
                 timeout->deadline == COIR_FOREVER)
                 continue;
@@ -173,11 +204,30 @@ static bool arm(struct coir_fiber *fiber)
     return true;
 }
 
+/* A task below that runs a member of its group inline, in coir_group_wait(),
+   cannot look by itself whether it should stop, and tell the other members. */
+static void pass_on(struct coir_fiber *fiber)
+{
+    for (struct coir_task *task = fiber->task->next; task; task = task->next) {
+        struct coir_group_state *group = (struct coir_group_state *)task->scopes;
+        struct walk walk = { 0 };
+
+        if (!group || group->scope.kind != COIR_SCOPE_GROUP || !coir_load_relaxed(&group->waited_for) ||
+            coir_group_is_cancelled(group))
+            continue;
+        walk_task(fiber, task, group->scope.outer, &walk);
+        if (reason_of(&walk))
+            coir_group_cancel((coir_group *)group);
+    }
+}
+
 int coir_cancel_prepare(struct coir_fiber *fiber)
 {
     struct walk walk = { 0 };
 
     publish(fiber);
+    if (fiber->depth)
+        pass_on(fiber);
     walk_from(fiber, fiber->task->scopes, &walk);
     if (!reason_of(&walk) && !arm(fiber))
         return -ENOMEM;
@@ -249,19 +299,24 @@ static int64_t deadline_after(coir_duration duration)
     return __builtin_add_overflow(now, duration, &when) ? COIR_FOREVER : when;
 }
 
-void coir_timeout_begin_at(coir_timeout *timeout, int64_t when)
+static void begin(coir_timeout *timeout, int64_t when, const char *function)
 {
     struct coir_timeout_state *state = (struct coir_timeout_state *)timeout;
 
     state->deadline = when;
     state->timer = NULL;
-    state->late = 0;
-    coir_scope_open(&state->scope, COIR_SCOPE_TIMEOUT, "coir_timeout_begin");
+    coir_store_relaxed(&state->late, 0);
+    coir_scope_open(&state->scope, COIR_SCOPE_TIMEOUT, function);
+}
+
+void coir_timeout_begin_at(coir_timeout *timeout, int64_t when)
+{
+    begin(timeout, when, "coir_timeout_begin_at");
 }
 
 void coir_timeout_begin(coir_timeout *timeout, coir_duration duration)
 {
-    coir_timeout_begin_at(timeout, deadline_after(duration));
+    begin(timeout, deadline_after(duration), "coir_timeout_begin");
 }
 
 void coir_timeout_reschedule(coir_timeout *timeout, int64_t when)

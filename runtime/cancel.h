@@ -7,17 +7,19 @@
  * walking from the innermost scope of the running task outwards:
  *
  *     running task C:  scopes, innermost first; its CANCELLED flag; its group
- *       awaited inline by B:  B's scopes, flag, group
- *         awaited inline by A:  ...
+ *       awaited by B:  B's scopes, flag, group
+ *         who waits for a group of which B is a member:  A's scopes, ...
  *           the runtime: is it stopping?
  *
  * A shield ends the walk.  A passed deadline of C's own means -ETIMEDOUT;
- * everything else, a deadline of A's included, means -ECANCELED, for that is
- * what A would do to C if C ran elsewhere: cancel it.  -ECANCELED wins.
+ * everything else, a deadline of A's included, means -ECANCELED, for waiting for
+ * a task passes on the wish that it should end.  -ECANCELED wins.
  *
- * So an inlined task pulls what is asked of the tasks that await it.  Whoever
- * cancels A sets A's flag and unparks A's fiber, and never looks at what runs
- * on it.
+ * So a task pulls what is asked of those who wait for it, whether it runs on
+ * their stack or elsewhere.  Those it looks at cannot go on before it has ended,
+ * so their scopes do not change meanwhile.  Whoever cancels A sets A's flag and
+ * unparks A's fiber, and never looks at what runs on it; A, when it finds itself
+ * cancelled in a wait for others, wakes them in the same way.
  *
  *
  * Finding the fiber.  A task's `fiber` is stored before it first parks in a
@@ -60,7 +62,7 @@ struct coir_timeout_state {
     struct coir_scope scope;
     int64_t deadline;
     struct coir_timer *timer; /* once a call inside has waited */
-    uint32_t late;            /* the deadline has passed: final */
+    COIR_ATOMIC(uint32_t) late; /* the deadline has passed: final */
 };
 
 void coir_scope_open(struct coir_scope *scope, enum coir_scope_kind kind, const char *function);
@@ -81,7 +83,8 @@ static inline bool coir_cancel_certainly_none(struct coir_fiber *fiber)
 {
     for (struct coir_task *task = fiber->task; task; task = task->next)
         if (task->scopes ||
-            (coir_load_relaxed(&task->shared) & (COIR_TASK_CANCELLED | COIR_TASK_MEMBER)))
+            (coir_load_relaxed(&task->shared) &
+             (COIR_TASK_CANCELLED | COIR_TASK_MEMBER | COIR_TASK_JOINER)))
             return false;
     return !coir_load_relaxed(fiber->stopping);
 }
@@ -94,8 +97,9 @@ static inline bool coir_cancel_certainly_none(struct coir_fiber *fiber)
  */
 int coir_cancel_prepare(struct coir_fiber *fiber);
 
-/* The reason from outside of an open scope of the caller's; with tell, the
-   scope that is answerable is told. */
+/* The reason from outside of an open scope, for the task that opened it: the
+   caller, or one that waits for the caller.  With tell, the scope that is
+   answerable is told. */
 int coir_cancel_pending_outside(struct coir_fiber *fiber, struct coir_scope *scope, bool tell);
 
 /* Set the flag and wake the task's fiber. */

@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "coir/debug.h"
+#include "parking.h"
 #include "sys.h"
 #include "worker.h"
 
@@ -109,10 +110,9 @@ static RACY void dump_task(struct coir_task *task, void *arg)
     write_line(dump->fd, line, n, sizeof line);
 }
 
-void coir_debug_dump_left(struct coir_runtime *runtime, const struct coir_task *main_task,
-                          const char *title, int fd)
+void coir_debug_dump_left(struct coir_runtime *runtime, const char *title, int fd)
 {
-    struct dump dump = { fd, title, main_task, true };
+    struct dump dump = { fd, title, runtime->main_task, true };
 
     coir_task_pool_each(&runtime->tasks, dump_task, &dump);
 }
@@ -163,6 +163,7 @@ static void add_worker(struct coir_worker *worker, coir_stats *stats)
     stats->wakeups += coir_load_relaxed(&counters->wakeups);
     stats->sleeps += coir_load_relaxed(&counters->sleeps);
     stats->barriers += coir_load_relaxed(&counters->barriers);
+    stats->signals += coir_load_relaxed(&counters->signals);
     stats->ops_completed += coir_load_relaxed(&counters->completed);
     stats->ops_submitted += coir_load_relaxed(&counters->submitted);
     stats->timers_fired += coir_load_relaxed(&worker->timers.fired);
@@ -182,11 +183,11 @@ static void add_runtime(struct coir_runtime *runtime, coir_stats *stats)
     stats->stacks_unmapped += coir_load_relaxed(&runtime->stacks.unmapped);
 }
 
+/* All have ended: what is still there was given up by nobody. */
 static void count_unowned(struct coir_task *task, void *arg)
 {
-    uint64_t *count = arg;
-
-    *count += (coir_load_relaxed(&task->shared) & COIR_TASK_DONE) != 0;
+    (void)task;
+    ++*(uint64_t *)arg;
 }
 
 void coir_debug_add(struct coir_runtime *runtime)
@@ -207,6 +208,7 @@ void coir_debug_remove(struct coir_runtime *runtime)
     *link = runtime->next;
     add_runtime(runtime, &ended);
     coir_task_pool_each(&runtime->tasks, count_unowned, &ended.tasks_unowned);
+    ended.tasks_unowned -= runtime->main_task != NULL;
     pthread_mutex_unlock(&lock);
 }
 

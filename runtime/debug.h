@@ -9,7 +9,6 @@
 
 struct coir_runtime;
 struct coir_stack;
-struct coir_task;
 
 void coir_debug_add(struct coir_runtime *runtime);
 
@@ -18,8 +17,7 @@ void coir_debug_remove(struct coir_runtime *runtime);
 
 /* Write a title and a line for each task of one runtime that has not ended, but
    for the main task; nothing if there is none. */
-void coir_debug_dump_left(struct coir_runtime *runtime, const struct coir_task *main_task,
-                          const char *title, int fd);
+void coir_debug_dump_left(struct coir_runtime *runtime, const char *title, int fd);
 
 /* Name the task whose stack this is; for the report of an overflow. */
 void coir_debug_describe_stack(struct coir_stack *stack, char *buf, size_t cap);

@@ -55,7 +55,7 @@ static int create(struct coir_group_state *group, const coir_task_options *optio
     } else {
         coir_add_acq_rel(&group->count, 1);
     }
-    coir_task_queue(worker, task);
+    coir_worker_push_new(worker, task);
     return 0;
 }
 
@@ -130,14 +130,17 @@ void coir_group_cancel(coir_group *group)
 }
 
 /* A member's value, as far as the group is concerned. */
-static void note_value(struct coir_group_state *group, struct coir_runtime *runtime, int value)
+static void note_value(struct coir_group_state *group, struct coir_fiber *fiber, int value)
 {
     int none = 0;
 
     if (value >= 0)
         return;
+    if (value == -ECANCELED && coir_load_acquire(&group->waited_for) &&
+        coir_cancel_pending_outside(fiber, &group->scope, false))
+        cancel_group(group); /* the member knew before the group did */
     if (value == -ECANCELED &&
-        (coir_group_is_cancelled(group) || coir_load_relaxed(&runtime->stopping))) {
+        (coir_group_is_cancelled(group) || coir_load_relaxed(fiber->stopping))) {
         coir_or_acq_rel(&group->flags, COIR_GROUP_REFUSED);
         return;
     }
@@ -157,7 +160,7 @@ void coir_group_member_done(struct coir_worker *worker, struct coir_task *member
         member->call->value = value;
     if (member->linked)
         leave(group, member);
-    note_value(group, worker->runtime, value);
+    note_value(group, worker->fiber, value);
     coir_task_free(&worker->runtime->tasks, &worker->tasks, member);
     if (inlined)
         group->inlined++;
@@ -187,8 +190,10 @@ static struct coir_task *take_own_member(struct coir_worker *worker,
         if (!item || (item & COIR_ITEM_BITS) ||
             !(coir_load_relaxed(&task->shared) & COIR_TASK_MEMBER) || task->group != group)
             continue;
-        if (!coir_inline_allowed(worker, task))
+        if (!coir_inline_allowed(worker, task) ||
+            (group->in_order && coir_runqueue_oldest(q) != group->first))
             return NULL;
+        group->in_order = group->is_gather;
         if (coir_runqueue_take_middle(q, group->first, item)) {
             coir_runqueue_trim(q);
             return task;
@@ -215,8 +220,6 @@ static void run_own_members(struct coir_group_state *group, struct coir_fiber *f
     while ((task = take_own_member(worker, group)) != NULL) {
         value = coir_inline_run(fiber, task);
         worker = coir_current_worker();
-        if (value == -ECANCELED && coir_cancel_pending_outside(fiber, &group->scope, false))
-            cancel_group(group); /* so that this is no failure */
         coir_group_member_done(worker, task, value, true);
         coir_count(&worker->counters.finished);
         coir_count(&worker->counters.inlined);
@@ -250,7 +253,7 @@ static int outcome(struct coir_group_state *group, struct coir_fiber *fiber)
     bool refused = group->scope.told || (coir_load_relaxed(&group->flags) & COIR_GROUP_REFUSED);
     int reason = 0;
 
-    if (refused && (!error || error == -ECANCELED))
+    if ((refused && !error) || error == -ECANCELED)
         reason = coir_cancel_pending_outside(fiber, &group->scope, true);
     return reason ? reason : error;
 }
@@ -260,6 +263,7 @@ static int wait_group(struct coir_group_state *group, const char *function)
     struct coir_fiber *fiber = coir_scope_check(&group->scope, COIR_SCOPE_GROUP, function);
     int rc;
 
+    coir_store_release(&group->waited_for, 1);
     if (coir_cancel_pending_outside(fiber, &group->scope, false))
         cancel_group(group);
     run_own_members(group, fiber);
@@ -286,6 +290,7 @@ static int gather(coir_call *calls, size_t n, bool keep_going, const char *funct
 
     open_group(group, function);
     group->keep_going = keep_going;
+    group->is_gather = true;
     for (; made < n && !create_rc; made += !create_rc)
         create_rc = create(group, NULL, calls[made].fn, calls[made].arg,
                            __builtin_return_address(0), &calls[made]);

@@ -37,7 +37,10 @@ struct coir_group_state {
     int64_t inlined;
     struct coir_worker *queue; /* where the owner's newest members were queued, */
     uint64_t first;            /* from this position on */
-    uint32_t keep_going; /* failures cancel nobody and are nobody's result */
+    COIR_ATOMIC(uint32_t) waited_for; /* the owner is in coir_group_wait() */
+    bool is_gather;  /* its members start in their turn, but for the first */
+    bool in_order;   /* which has started */
+    bool keep_going; /* failures cancel nobody and are nobody's result */
 };
 
 static inline bool coir_group_is_cancelled(const struct coir_group_state *group)

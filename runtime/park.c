@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "parking.h"
 #include "sys.h"
 #include "worker.h"
 
@@ -21,10 +22,8 @@ struct coir_fiber *coir_fiber_of_caller(const char *function)
 
 void coir_park(struct coir_fiber *fiber, const char *reason, const void *object)
 {
-    if (coir_load_relaxed(&fiber->state) == COIR_FIBER_NOTIFIED) {
-        coir_xchg_acquire(&fiber->state, COIR_FIBER_RUNNING); /* [U] */
+    if (coir_parking_consume(&fiber->state))
         return;
-    }
     coir_store_relaxed(&fiber->object, object);
     coir_store_relaxed(&fiber->reason, reason);
     coir_worker_switch_away(coir_current_worker(), COIR_COMMIT_PARK);
@@ -54,13 +53,7 @@ static void make_ready(struct coir_fiber *fiber)
 
 void coir_unpark(struct coir_fiber *fiber)
 {
-    uint32_t state = coir_load_relaxed(&fiber->state);
-
-    while (!coir_cas_acq_rel(&fiber->state, &state,
-                             state == COIR_FIBER_PARKED ? COIR_FIBER_RUNNING
-                                                        : COIR_FIBER_NOTIFIED))
-        ; /* [U], [V] */
-    if (state == COIR_FIBER_PARKED)
+    if (coir_parking_notify(&fiber->state))
         make_ready(fiber);
 }
 

@@ -7,6 +7,8 @@
  * or for something it no longer waits for; fibers are type-stable, so the worst
  * is one more turn of somebody's loop.
  *
+ * The word `state` of a fiber; its three transitions are in parking.h.
+ *
  *   state       on a queue?  running?  stack owned by   left by
  *   RUNNING     maybe        maybe     its worker, or   park: to PARKED, after
  *                                      the queue        the switch away

@@ -166,6 +166,19 @@ static inline bool coir_runqueue_take_middle(struct coir_runqueue *q, uint64_t p
            coir_local_cas(&q->slots[position & q->mask], item, 0);
 }
 
+/* Forget tombstones at the old end.  Returns the position of the oldest item. */
+static inline uint64_t coir_runqueue_oldest(struct coir_runqueue *q)
+{
+    uint64_t head = coir_load_relaxed(&q->head);
+
+    while (coir_runqueue_length_hint(q) > 0 &&
+           coir_load_relaxed(&q->slots[head & q->mask]) == 0) {
+        coir_local_cas(&q->head, head, head + 1);
+        head = coir_load_relaxed(&q->head);
+    }
+    return head;
+}
+
 /* Forget tombstones at the new end, so that they do not pile up. */
 static inline void coir_runqueue_trim(struct coir_runqueue *q)
 {

@@ -24,6 +24,7 @@
 #include "cancel.h"
 #include "cpus.h"
 #include "debug.h"
+#include "rescue.h"
 #include "sys.h"
 #include "worker.h"
 
@@ -46,6 +47,22 @@ static bool has_word(const char *words, const char *word)
         if (strncmp(words, word, len) == 0 && (words[len] == ',' || words[len] == '\0'))
             return true;
     return false;
+}
+
+static bool all_known(const char *words)
+{
+    static const char *const known[] = { "migrate", "noinline", "report" };
+    size_t len, i;
+
+    for (; words && *words; words += len + (words[len] == ',')) {
+        len = strcspn(words, ",");
+        for (i = 0; i < sizeof known / sizeof *known; i++)
+            if (strlen(known[i]) == len && memcmp(known[i], words, len) == 0)
+                break;
+        if (len && i == sizeof known / sizeof *known)
+            return false;
+    }
+    return true;
 }
 
 static int complain(const char *what, const char *value)
@@ -91,11 +108,18 @@ static int choose_driver(struct coir_runtime *runtime, int kind)
     return 0;
 }
 
+/* Any other could kill a program that is started with exec while one is pending. */
+static bool ignored_by_default(int signal)
+{
+    return signal == SIGURG || signal == SIGCHLD || signal == SIGWINCH;
+}
+
 static bool options_make_sense(const coir_options *options)
 {
     return options->workers >= 0 && options->workers <= COIR_WORKERS_MAX &&
-           options->stack_bytes <= (size_t)1 << 40 && options->driver >= COIR_DRIVER_AUTO &&
-           options->driver <= COIR_DRIVER_EPOLL && options->shutdown_grace >= 0;
+           options->stack_bytes <= COIR_STACK_MOST && options->driver >= COIR_DRIVER_AUTO &&
+           options->driver <= COIR_DRIVER_EPOLL && options->shutdown_grace >= 0 &&
+           (options->rescue_signal <= 0 || ignored_by_default(options->rescue_signal));
 }
 
 static int configure(struct coir_runtime *runtime, const coir_options *options)
@@ -110,12 +134,16 @@ static int configure(struct coir_runtime *runtime, const coir_options *options)
     rc = workers_from_environment(&runtime->worker_count);
     if (rc < 0)
         return rc;
+    if (!all_known(debug))
+        return complain("COIR_DEBUG", debug);
     if (stack_bytes < COIR_STACK_MIN)
         stack_bytes = COIR_STACK_MIN;
     runtime->stack_bytes = (stack_bytes + 4095) / 4096 * 4096 * STACK_FACTOR;
     runtime->inline_tasks = !has_word(debug, "noinline");
     runtime->migrate = has_word(debug, "migrate");
     runtime->report = has_word(debug, "report");
+    runtime->rescue_signal = options->rescue_signal < 0 ? 0
+                             : options->rescue_signal ? options->rescue_signal : SIGURG;
     runtime->pin_cpus = options->cpu_pinning;
     runtime->shutdown_grace = options->shutdown_grace ? options->shutdown_grace : SHUTDOWN_GRACE;
     return choose_driver(runtime, options->driver);
@@ -125,14 +153,16 @@ static int configure(struct coir_runtime *runtime, const coir_options *options)
 
 /* Workers take no signals that are meant for the program, but those that a
    fault of their own raises, and the profiler's. */
-static void worker_signals(sigset_t *set)
+static void worker_signals(sigset_t *set, int rescue_signal)
 {
     static const int taken[] = { SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGABRT, SIGSYS,
-                                 SIGPROF, SIGURG };
+                                 SIGPROF };
 
     sigfillset(set);
     for (size_t i = 0; i < sizeof taken / sizeof *taken; i++)
         sigdelset(set, taken[i]);
+    if (rescue_signal)
+        sigdelset(set, rescue_signal);
 }
 
 static int make_workers(struct coir_runtime *runtime)
@@ -162,7 +192,7 @@ static int start_threads(struct coir_runtime *runtime, int *ret_rc)
     sigset_t blocked, old;
     int i = 0, rc = 0;
 
-    worker_signals(&blocked);
+    worker_signals(&blocked, runtime->rescue_signal);
     coir_sys_thread_mask(SIG_SETMASK, &blocked, &old);
     for (; i < runtime->worker_count; i++) {
         struct coir_worker *worker = &runtime->workers[i];
@@ -248,11 +278,20 @@ static int create(const coir_options *options, struct coir_runtime **ret_runtime
 static COIR_ATOMIC(int) interrupt_event = -1;
 static COIR_ATOMIC(uint32_t) interrupted;
 
+static COIR_ATOMIC(int) in_handler;
+
 static void on_interrupt(int signal)
 {
+    int event;
+
     (void)signal;
-    coir_store_relaxed(&interrupted, 1);
-    coir_sys_event_write(coir_load_relaxed(&interrupt_event));
+    coir_add_seq_cst(&in_handler, 1);
+    event = coir_load_seq_cst(&interrupt_event);
+    if (event >= 0) {
+        coir_store_relaxed(&interrupted, 1);
+        coir_sys_event_signal(event);
+    }
+    coir_sub_seq_cst(&in_handler, 1);
 }
 
 /* Take SIGINT if the program has left it at its default.  The handler works
@@ -274,10 +313,13 @@ static bool take_interrupt(struct coir_runtime *runtime)
 
 static void return_interrupt(void)
 {
-    struct sigaction action = { .sa_handler = SIG_DFL };
+    struct sigaction now, action = { .sa_handler = SIG_DFL };
 
-    coir_sys_sigaction(SIGINT, &action, NULL);
-    coir_store_relaxed(&interrupt_event, -1);
+    if (coir_sys_sigaction(SIGINT, NULL, &now) == 0 && now.sa_handler == on_interrupt)
+        coir_sys_sigaction(SIGINT, &action, NULL);
+    coir_store_seq_cst(&interrupt_event, -1);
+    while (coir_load_seq_cst(&in_handler))
+        coir_sys_yield(); /* it may still write to the event */
 }
 
 /* The main task. */
@@ -299,7 +341,7 @@ static int run_main(void *arg)
     return 0;
 }
 
-static struct coir_task *submit_main(struct main_call *call)
+static void submit_main(struct main_call *call)
 {
     struct coir_worker *first = &call->runtime->workers[0];
     struct coir_task *task = coir_task_alloc(&call->runtime->tasks, &first->tasks);
@@ -308,16 +350,16 @@ static struct coir_task *submit_main(struct main_call *call)
     task->arg = call;
     task->site = (void *)(uintptr_t)call->fn;
     coir_count(&first->counters.spawned);
+    call->runtime->main_task = task;
     coir_worker_send(first, coir_item_of_task(task));
-    return task;
 }
 
-static void wait_for_main(struct coir_runtime *runtime, struct coir_task *main_task, bool took)
+static void wait_for_main(struct coir_runtime *runtime, bool took)
 {
     while (!coir_load_acquire(&runtime->main_done)) {
         coir_sys_event_wait(runtime->event, INT64_MAX);
         if (took && coir_load_relaxed(&interrupted))
-            coir_cancel_task(main_task);
+            coir_cancel_task(runtime->main_task);
     }
 }
 
@@ -364,23 +406,22 @@ static bool announce_stop(struct coir_runtime *runtime)
 }
 
 /* Cancel what still runs, and wait for it. */
-static int wind_up(struct coir_runtime *runtime, struct coir_task *main_task)
+static int wind_up(struct coir_runtime *runtime)
 {
     int64_t now = coir_sys_now(), deadline, longest = INT64_MAX;
 
     if (__builtin_add_overflow(now, runtime->shutdown_grace, &deadline))
         deadline = INT64_MAX;
     if (runtime->report)
-        coir_debug_dump_left(runtime, main_task,
-                             "coir: the main task has returned; these are cancelled:\n", 2);
+        coir_debug_dump_left(
+            runtime, "coir: the main task has returned; these are cancelled:\n", 2);
     if (!announce_stop(runtime))
         longest = COIR_MILLISECONDS(1);
     coir_stack_pool_each(&runtime->stacks, wake_fiber, NULL);
     while (!is_quiet(runtime)) {
         now = deadline == INT64_MAX ? 0 : coir_sys_now();
         if (now >= deadline) {
-            coir_debug_dump_left(runtime, main_task,
-                                 "coir: tasks that did not end within shutdown_grace:\n", 2);
+            coir_debug_dump_left(runtime, "coir: tasks that did not end within shutdown_grace:\n", 2);
             return -ETIMEDOUT;
         }
         coir_sys_event_wait(runtime->event,
@@ -389,15 +430,14 @@ static int wind_up(struct coir_runtime *runtime, struct coir_task *main_task)
     return 0;
 }
 
-static struct coir_task *run_main_task(struct main_call *call)
+static void run_main_task(struct main_call *call)
 {
     bool took = take_interrupt(call->runtime);
-    struct coir_task *task = submit_main(call);
 
-    wait_for_main(call->runtime, task, took);
+    submit_main(call);
+    wait_for_main(call->runtime, took);
     if (took)
         return_interrupt();
-    return task;
 }
 
 int coir_run_with(const coir_options *options, coir_fn *fn, void *arg)
@@ -414,6 +454,8 @@ int coir_run_with(const coir_options *options, coir_fn *fn, void *arg)
     if (!coir_task_cache_refill(&runtime->tasks, &runtime->workers[0].tasks))
         rc = -ENOMEM;
     coir_sys_membarrier(MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED);
+    if (rc == 0 && runtime->rescue_signal)
+        rc = coir_rescue_install(runtime->rescue_signal);
     if (rc == 0)
         rc = coir_stack_fault_install(coir_debug_describe_stack);
     if (rc == 0 && (rc = start(runtime)) < 0)
@@ -424,7 +466,8 @@ int coir_run_with(const coir_options *options, coir_fn *fn, void *arg)
     }
     coir_debug_add(runtime);
     runtime->listed = true;
-    rc = wind_up(runtime, run_main_task(&(struct main_call){ runtime, fn, arg }));
+    run_main_task(&(struct main_call){ runtime, fn, arg });
+    rc = wind_up(runtime);
     value = runtime->main_value;
     if (rc == 0)
         rc = coir_blocking_stop(runtime);

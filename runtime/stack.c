@@ -26,8 +26,11 @@
 #define FIRST_SLAB_COUNT 16
 #define FIRST_SLAB_BYTES ((size_t)64 << 20) /* where stacks are large */
 #define LAST_SLAB_BYTES ((size_t)16 << 30)
-#define UNTRIMMED 256 /* so many free stacks may keep all their memory */
+#define MAX_STACK_BYTES ((size_t)1 << 46) /* no address space has room for two */
 #define TRIM_SAMPLE 16
+
+/* So many free stacks may keep all their memory. */
+#define UNTRIMMED 256
 
 /*
  * One mapping, of `count` slots: guard, stack, header.  The fault handler walks
@@ -57,6 +60,13 @@ static size_t round_up(size_t n, size_t unit)
 static size_t min_size(size_t a, size_t b)
 {
     return a < b ? a : b;
+}
+
+static size_t page_size(void)
+{
+    size_t bytes = coir_sys_auxval(AT_PAGESZ);
+
+    return bytes ? bytes : 4096;
 }
 
 static struct coir_stack *slot_header(const struct coir_slab *slab, size_t i)
@@ -156,8 +166,7 @@ static int map_slots(struct coir_slab *slab, size_t count)
     void *memory = NULL;
     int rc;
 
-    while ((rc = coir_sys_mmap(count * slab->slot_bytes, MAP_NORESERVE | MAP_STACK,
-                               &memory)) < 0)
+    while ((rc = coir_sys_mmap(count * slab->slot_bytes, MAP_NORESERVE | MAP_STACK, &memory)) < 0)
         if ((count /= 2) == 0)
             return rc;
     /* Fails where there are no huge pages, which is as well. */
@@ -179,6 +188,8 @@ static int grow(struct coir_stack_pool *pool, uint16_t size_class)
     slab->header_bytes = pool->header_bytes;
     slab->slot_bytes = COIR_STACK_GUARD + 2 * (pool->default_bytes << size_class);
     coir_store_relaxed(&slab->used, 0);
+    if (!class->next_count)
+        class->next_count = min_size(FIRST_SLAB_COUNT, 1 + FIRST_SLAB_BYTES / slab->slot_bytes);
     if (map_slots(slab, class->next_count) < 0) {
         coir_store_release(&slab->taken, 0);
         return -ENOMEM;
@@ -271,18 +282,14 @@ static int guard_stack(struct coir_stack_pool *pool, struct coir_stack *stack)
 
 /* Pools. */
 
-int coir_stack_pool_init(struct coir_stack_pool *pool, size_t header_bytes,
-                         size_t default_bytes)
+int coir_stack_pool_init(struct coir_stack_pool *pool, size_t header_bytes, size_t default_bytes)
 {
     memset(pool, 0, sizeof *pool);
+    if (default_bytes > MAX_STACK_BYTES)
+        return -ENOMEM;
     pthread_mutex_init(&pool->lock, NULL);
     pool->header_bytes = round_up(header_bytes, 64);
-    pool->default_bytes = round_up(default_bytes, coir_sys_auxval(AT_PAGESZ));
-    for (size_t i = 0; i < COIR_STACK_CLASSES; i++) {
-        size_t bytes = 2 * (pool->default_bytes << i);
-
-        pool->classes[i].next_count = min_size(FIRST_SLAB_COUNT, 1 + FIRST_SLAB_BYTES / bytes);
-    }
+    pool->default_bytes = round_up(default_bytes, page_size());
     return 0;
 }
 
@@ -347,11 +354,12 @@ static size_t guard_chain(struct coir_stack_pool *pool, struct coir_stack **chai
     return n;
 }
 
-int coir_stack_pool_get(struct coir_stack_pool *pool, size_t bytes,
-                        struct coir_stack **ret_stack)
+int coir_stack_pool_get(struct coir_stack_pool *pool, size_t bytes, struct coir_stack **ret_stack)
 {
     uint16_t size_class = 0;
 
+    if (bytes > MAX_STACK_BYTES)
+        return -ENOMEM;
     while (pool->default_bytes << size_class < bytes)
         if (++size_class == COIR_STACK_CLASSES)
             return -ENOMEM;
@@ -395,7 +403,7 @@ static bool was_used_deeply(const struct coir_stack *stack, size_t page)
  */
 static void trim(struct coir_stack *chain, size_t n)
 {
-    size_t page = coir_sys_auxval(AT_PAGESZ);
+    size_t page = page_size();
     bool deep = false;
 
     for (size_t i = 0; i < n; i++, chain = chain->next) {
@@ -440,8 +448,7 @@ void coir_stack_pool_each(struct coir_stack_pool *pool,
         for (size_t i = 0; i < used; i++) {
             struct coir_stack *stack = slot_header(slab, i);
 
-            if (coir_load_acquire(&stack->guard) != NO_HEADER &&
-                !coir_load_acquire(&stack->fresh))
+            if (coir_load_acquire(&stack->guard) != NO_HEADER && !coir_load_acquire(&stack->fresh))
                 fn(stack, arg);
         }
     }
@@ -509,12 +516,13 @@ static char *append_number(char *at, const char *end, size_t n)
 
 static void report(struct coir_stack *stack, size_t bytes)
 {
+    coir_stack_describe_fn *describe = coir_load_acquire(&fault.describe);
     char who[256] = "";
     char line[sizeof who + 64];
     char *end = line + sizeof line;
     char *at = append(line, end, "coir: stack overflow in ");
 
-    coir_load_acquire(&fault.describe)(stack, who, sizeof who);
+    describe(stack, who, sizeof who);
     at = append(at, end, who);
     at = append(at, end, ": ");
     at = append_number(at, end, bytes);

@@ -29,16 +29,17 @@
 #include "atomics.h"
 
 #define COIR_STACK_GUARD ((size_t)64 * 1024)
+#define COIR_STACK_MOST ((size_t)1 << 36)
 #define COIR_STACK_CLASSES 24 /* the default size, and powers of two above it */
 
 /* The start of a header.  What follows it is the owner's. */
 struct coir_stack {
-    struct coir_stack *next;      /* in a chain */
-    char *low;                    /* lowest usable byte */
-    char *top;                    /* one past the highest, 16-aligned */
-    uint16_t size_class;          /* 0: the default */
-    COIR_ATOMIC(uint16_t) guard;  /* the pool's */
-    COIR_ATOMIC(uint32_t) fresh;  /* 1, and zeroes follow, until the owner stores 0 */
+    struct coir_stack *next;     /* in a chain */
+    char *low;                   /* lowest usable byte */
+    char *top;                   /* one past the highest, 16-aligned */
+    uint16_t size_class;         /* 0: the default */
+    COIR_ATOMIC(uint16_t) guard; /* the pool's */
+    COIR_ATOMIC(uint32_t) fresh; /* 1, and zeroes follow, until the owner stores 0 */
 };
 
 struct coir_slab;
@@ -46,7 +47,7 @@ struct coir_slab;
 struct coir_stack_class {
     struct coir_stack *free;
     struct coir_slab *newest; /* the one that may have stacks never handed out */
-    size_t next_count;        /* stacks in the next slab */
+    size_t next_count;        /* stacks in the next slab; 0: as in a first one */
 };
 
 struct coir_stack_pool {
@@ -62,17 +63,15 @@ struct coir_stack_pool {
     COIR_ATOMIC(uint64_t) unmapped;
 };
 
-/* Returns 0.  Maps nothing yet. */
-int coir_stack_pool_init(struct coir_stack_pool *pool, size_t header_bytes,
-                         size_t default_bytes);
+/* Returns 0, or -ENOMEM for a size that cannot be.  Maps nothing yet. */
+int coir_stack_pool_init(struct coir_stack_pool *pool, size_t header_bytes, size_t default_bytes);
 
 /* Unmaps every stack.  The two counters may still be read. */
 void coir_stack_pool_destroy(struct coir_stack_pool *pool);
 
 /* A stack for a task that needs `bytes`; 0 for the default, which is also the
    least.  Any thread.  Returns 0 or -ENOMEM. */
-int coir_stack_pool_get(struct coir_stack_pool *pool, size_t bytes,
-                        struct coir_stack **ret_stack);
+int coir_stack_pool_get(struct coir_stack_pool *pool, size_t bytes, struct coir_stack **ret_stack);
 
 /* Up to n stacks of the default size, chained.  Any thread.  Returns how many,
    at least 1 unless memory is exhausted. */

@@ -128,6 +128,11 @@ pid_t coir_sys_gettid(void)
     return (pid_t)syscall(SYS_gettid);
 }
 
+pid_t coir_sys_getpid(void)
+{
+    return getpid();
+}
+
 void coir_sys_yield(void)
 {
     sched_yield();
@@ -136,6 +141,11 @@ void coir_sys_yield(void)
 int coir_sys_membarrier(int command)
 {
     return result(syscall(SYS_membarrier, command, 0, 0));
+}
+
+int coir_sys_tgkill(pid_t thread, int signal)
+{
+    return result(syscall(SYS_tgkill, getpid(), thread, signal));
 }
 
 int coir_sys_sigaction(int signal, const struct sigaction *action, struct sigaction *ret_old)
@@ -167,6 +177,14 @@ int coir_sys_event_write(int fd)
         rc = write(fd, &one, sizeof one);
     while (rc < 0 && errno == EINTR);
     return rc < 0 ? -errno : 0;
+}
+
+void coir_sys_event_signal(int fd)
+{
+    int saved = errno;
+
+    coir_sys_event_write(fd);
+    errno = saved;
 }
 
 int coir_sys_event_wait(int fd, int64_t timeout)

@@ -46,10 +46,12 @@ int coir_sys_thread_mask(int how, const sigset_t *set, sigset_t *ret_old);
 int coir_sys_get_affinity(size_t bytes, void *ret_set);
 int coir_sys_set_affinity(size_t bytes, const void *set);
 pid_t coir_sys_gettid(void);
+pid_t coir_sys_getpid(void);
 void coir_sys_yield(void);
 int coir_sys_membarrier(int command);
 
 /* Signals. */
+int coir_sys_tgkill(pid_t thread, int signal); /* of this process */
 int coir_sys_sigaction(int signal, const struct sigaction *action, struct sigaction *ret_old);
 int coir_sys_sigaltstack(const stack_t *stack, stack_t *ret_old);
 int coir_sys_raise(int signal); /* to the calling thread */
@@ -57,6 +59,7 @@ int coir_sys_raise(int signal); /* to the calling thread */
 /* Descriptors. */
 int coir_sys_eventfd(unsigned value, int flags);
 int coir_sys_event_write(int fd);
+void coir_sys_event_signal(int fd); /* the same, in a signal handler: errno stays */
 /* Blocks until the event is written to; -ETIMEDOUT after `timeout` ns, INT64_MAX
    for never; -EINTR comes back. */
 int coir_sys_event_wait(int fd, int64_t timeout);

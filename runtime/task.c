@@ -43,7 +43,7 @@ void coir_task_pool_destroy(struct coir_task_pool *pool)
         next = slab->next;
         for (size_t i = 0; i < slab->used; i++)
             if (slab_task(slab, i)->fn)
-                coir_task_drop_extra(slab_task(slab, i));
+                coir_sys_free(slab_task(slab, i)->extra);
         coir_sys_free(slab);
     }
     pthread_mutex_destroy(&pool->lock);
@@ -119,7 +119,7 @@ void coir_task_cache_spill(struct coir_task_pool *pool, struct coir_task_cache *
 void coir_task_free_foreign(struct coir_task_pool *pool, struct coir_task *task)
 {
     if (coir_load_relaxed(&task->shared) & COIR_TASK_EXTRA)
-        coir_task_drop_extra(task);
+        coir_task_drop_extra(pool, task);
     pthread_mutex_lock(&pool->lock);
     task->fn = NULL;
     task->next = pool->loose;
@@ -143,8 +143,13 @@ struct coir_runtime *coir_task_runtime(const struct coir_task *task)
     return ((struct coir_task_slab *)((uintptr_t)task & ~(SLAB_BYTES - 1)))->runtime;
 }
 
-void coir_task_drop_extra(struct coir_task *task)
+void coir_task_drop_extra(struct coir_task_pool *pool, struct coir_task *task)
 {
-    coir_sys_free(task->extra);
+    struct coir_task_extra *extra = task->extra;
+
+    pthread_mutex_lock(&pool->lock); /* under which the dump reads names */
     task->extra = NULL;
+    coir_store_relaxed(&task->shared, COIR_TASK_DONE);
+    pthread_mutex_unlock(&pool->lock);
+    coir_sys_free(extra);
 }

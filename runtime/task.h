@@ -55,7 +55,8 @@ struct coir_worker;
 #define COIR_TASK_MEMBER ((uint64_t)8)  /* of a group: released when it ends */
 #define COIR_TASK_PINNED ((uint64_t)16) /* never leaves its worker */
 #define COIR_TASK_EXTRA ((uint64_t)32)  /* has memory of its own behind `extra` */
-#define COIR_TASK_JOINER (~(uint64_t)63)
+#define COIR_TASK_LARGE ((uint64_t)1 << 62) /* needs a larger stack than others */
+#define COIR_TASK_JOINER ((((uint64_t)1 << 57) - 1) & ~(uint64_t)63)
 
 struct coir_task_extra {
     char name[COIR_NAME_MAX + 1];
@@ -98,13 +99,10 @@ typedef uintptr_t coir_item;
 #define COIR_ITEM_FIBER ((coir_item)2)
 #define COIR_ITEM_BITS ((coir_item)3)
 
-/* A fiber's place between running and waiting; see park.h. */
-enum coir_fiber_state { COIR_FIBER_RUNNING, COIR_FIBER_PARKED, COIR_FIBER_NOTIFIED };
-
 struct coir_fiber {
     struct coir_stack stack; /* first: the stack's header is the fiber */
     struct coir_context context;
-    COIR_ATOMIC(uint32_t) state;
+    COIR_ATOMIC(uint32_t) state; /* running, parked or notified: see parking.h */
     uint32_t depth;          /* tasks above the base */
     struct coir_task *base;  /* what the fiber was started for */
     struct coir_task *task;  /* what runs on it now, or was suspended */
@@ -119,7 +117,8 @@ struct coir_fiber {
 
 static inline coir_item coir_item_of_task(struct coir_task *task)
 {
-    return (coir_item)task;
+    return (coir_item)task |
+           (coir_load_relaxed(&task->shared) & COIR_TASK_PINNED ? COIR_ITEM_PINNED : 0);
 }
 
 static inline coir_item coir_item_of_fiber(struct coir_fiber *fiber)
@@ -170,7 +169,7 @@ void coir_task_pool_each(struct coir_task_pool *pool, void (*fn)(struct coir_tas
 struct coir_runtime *coir_task_runtime(const struct coir_task *task);
 
 /* Free what a task owns besides its descriptor. */
-void coir_task_drop_extra(struct coir_task *task);
+void coir_task_drop_extra(struct coir_task_pool *pool, struct coir_task *task);
 
 #ifdef COIR_SMALL
 #define COIR_TASK_CACHE_MAX 4
@@ -196,7 +195,7 @@ static inline void coir_task_free(struct coir_task_pool *pool, struct coir_task_
                                   struct coir_task *task)
 {
     if (__builtin_expect(coir_load_relaxed(&task->shared) & COIR_TASK_EXTRA, 0))
-        coir_task_drop_extra(task);
+        coir_task_drop_extra(pool, task);
     task->fn = NULL;
     task->next = cache->free;
     cache->free = task;

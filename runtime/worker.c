@@ -17,6 +17,8 @@
 #include "cancel.h"
 #include "group.h"
 #include "park.h"
+#include "parking.h"
+#include "rescue.h"
 #include "sys.h"
 
 #define LOOK_EVERY_TICKS 64
@@ -26,6 +28,8 @@
 #define LONE_BACKOFF_LEAST 1000000
 #define LONE_BACKOFF_MOST 64000000
 #define STARVED_RETRY_NS 1000000
+#define LOOKOUT_LEAST 1000000
+#define LOOKOUT_MOST 10000000
 
 #ifdef COIR_SMALL
 #define STACK_CACHE_MAX 2
@@ -205,6 +209,23 @@ static void offer_at_tick(struct coir_worker *worker, int64_t now)
     worker->tick_spawned = coir_load_relaxed(&worker->counters.spawned);
 }
 
+/* Take another worker's batch.  The items are then this worker's. */
+static bool take_from(struct coir_worker *worker, struct coir_worker *victim)
+{
+    coir_item items[COIR_OUTBOX_MAX];
+    uint32_t n = coir_outbox_take(&victim->outbox, items);
+
+    if (n && victim != worker) {
+        coir_store_relaxed(&worker->counters.handovers,
+                           coir_load_relaxed(&worker->counters.handovers) + n);
+        if (coir_idle_any(&worker->runtime->idle))
+            coir_store_relaxed(&victim->keep, COIR_KEEP_NONE); /* after [A] */
+    }
+    for (uint32_t i = 0; i < n; i++)
+        coir_worker_push(worker, items[i]);
+    return n > 0;
+}
+
 /* Looking at everything else. */
 
 static bool drain_inbox(struct coir_worker *worker)
@@ -241,6 +262,7 @@ static void retry_starved(struct coir_worker *worker, int64_t now)
     if (!task || now < worker->starved_until)
         return;
     worker->starved = NULL;
+    worker->starved_last = &worker->starved;
     for (; task; task = next) {
         next = task->next;
         coir_worker_push(worker, coir_item_of_task(task));
@@ -278,12 +300,28 @@ static void adapt_budget(struct coir_worker *worker, int64_t now)
     worker->tick_time = now;
 }
 
+/* A batch that nobody came for between two looks is the owner's again: whoever
+   was to come may have found work of its own, and this queue may never run dry. */
+static void look_after_outbox(struct coir_worker *worker)
+{
+    if (!coir_outbox_full(&worker->outbox)) {
+        worker->batch_waits = false;
+    } else if (worker->batch_waits || !coir_idle_any(&worker->runtime->idle)) {
+        worker->batch_waits = false;
+        take_from(worker, worker);
+    } else {
+        worker->batch_waits = true;
+        coir_worker_wake_one(worker->runtime);
+    }
+}
+
 void coir_worker_tick(struct coir_worker *worker)
 {
     int64_t now = look(worker);
 
     if (worker->runtime->driver->ready(worker))
         worker->runtime->driver->poll(worker);
+    look_after_outbox(worker);
     offer_at_tick(worker, now);
     adapt_budget(worker, now);
 }
@@ -366,7 +404,7 @@ static void put_fiber(struct coir_worker *worker, struct coir_fiber *fiber)
 
 static size_t wanted_stack(const struct coir_task *task)
 {
-    return coir_load_relaxed(&task->shared) & COIR_TASK_EXTRA ? task->extra->stack_bytes : 0;
+    return coir_load_relaxed(&task->shared) & COIR_TASK_LARGE ? task->extra->stack_bytes : 0;
 }
 
 /* The fiber to switch to for an item; NULL if a stack is needed and there is
@@ -383,8 +421,9 @@ static struct coir_fiber *fiber_for(struct coir_worker *worker, coir_item item)
     bytes = wanted_stack(task);
     fiber = bytes ? get_large_fiber(worker, bytes) : get_fiber(worker);
     if (!fiber) {
-        task->next = worker->starved;
-        worker->starved = task;
+        task->next = NULL;
+        *worker->starved_last = task;
+        worker->starved_last = &task->next;
         worker->starved_until = coir_sys_now() + STARVED_RETRY_NS;
         return NULL;
     }
@@ -406,12 +445,8 @@ static void commit_yield(struct coir_worker *worker, struct coir_fiber *fiber)
 static __attribute__((noinline)) void commit_park(struct coir_worker *worker,
                                                   struct coir_fiber *fiber)
 {
-    uint32_t running = COIR_FIBER_RUNNING;
-
-    if (coir_cas_acq_rel(&fiber->state, &running, COIR_FIBER_PARKED))
-        return; /* [V]; from here on it may run elsewhere */
-    coir_xchg_acquire(&fiber->state, COIR_FIBER_RUNNING); /* [U] */
-    coir_worker_push(worker, coir_item_of_fiber(fiber));
+    if (!coir_parking_commit(&fiber->state))
+        coir_worker_push(worker, coir_item_of_fiber(fiber));
 }
 
 /* After a switch, on the new stack: see to the one that was left. */
@@ -561,23 +596,6 @@ static void fiber_main(void *arg)
 
 /* Being idle. */
 
-/* Take another worker's batch.  The items are then this worker's. */
-static bool take_from(struct coir_worker *worker, struct coir_worker *victim)
-{
-    coir_item items[COIR_OUTBOX_MAX];
-    uint32_t n = coir_outbox_take(&victim->outbox, items);
-
-    if (n && victim != worker) {
-        coir_store_relaxed(&worker->counters.handovers,
-                           coir_load_relaxed(&worker->counters.handovers) + n);
-        if (coir_idle_any(&worker->runtime->idle))
-            coir_store_relaxed(&victim->keep, COIR_KEEP_NONE); /* after [A] */
-    }
-    for (uint32_t i = 0; i < n; i++)
-        coir_worker_push(worker, items[i]);
-    return n > 0;
-}
-
 static bool take_from_anyone(struct coir_worker *worker)
 {
     struct coir_runtime *runtime = worker->runtime;
@@ -650,6 +668,7 @@ static bool search(struct coir_worker *worker)
     int64_t start = coir_sys_now(), asked = start, now = start;
 
     ask(worker, COIR_KEEP_ONE);
+    coir_rescue_observe(worker);
     do {
         if (take_from_anyone(worker) || has_own_work(worker, now))
             return true;
@@ -661,14 +680,36 @@ static bool search(struct coir_worker *worker)
             asked = now;
         }
     } while (now - start < SPIN_NS);
+    if (!worker->runtime->rescue_signal || !coir_rescue_signal(worker))
+        return false;
+    coir_sys_sleep(SPIN_NS); /* rather than spin: the victim may need this CPU */
+    return take_from_anyone(worker);
+}
+
+static bool somebody_runs(struct coir_worker *worker)
+{
+    struct coir_runtime *runtime = worker->runtime;
+
+    for (int i = 0; i < runtime->worker_count; i++)
+        if (&runtime->workers[i] != worker &&
+            coir_load_relaxed(&runtime->workers[i].state) == COIR_WORKER_AWAKE)
+            return true;
     return false;
 }
 
-static int64_t wait_deadline(struct coir_worker *worker)
+/* The last to go to sleep while another runs is the lookout: it looks again
+   after 1 ms, 2, up to 10, whether that one leaves work lying. */
+static int64_t wait_deadline(struct coir_worker *worker, bool was_last)
 {
-    int64_t deadline = coir_timers_next(&worker->timers);
+    int64_t deadline = coir_timers_next(&worker->timers), look_again;
 
-    return worker->starved && worker->starved_until < deadline ? worker->starved_until : deadline;
+    if (worker->starved && worker->starved_until < deadline)
+        deadline = worker->starved_until;
+    if (!was_last || !worker->runtime->rescue_signal || !somebody_runs(worker))
+        return deadline;
+    look_again = coir_sys_now() + worker->lookout;
+    worker->lookout = worker->lookout * 2 < LOOKOUT_MOST ? worker->lookout * 2 : LOOKOUT_MOST;
+    return look_again < deadline ? look_again : deadline;
 }
 
 /*
@@ -689,7 +730,7 @@ static bool sleep_in_driver(struct coir_worker *worker, bool was_last)
         return coir_idle_retract(&runtime->idle, &worker->state);
 
     coir_count(&worker->counters.sleeps);
-    runtime->driver->wait(worker, wait_deadline(worker));
+    runtime->driver->wait(worker, wait_deadline(worker, was_last));
     return coir_idle_retract(&runtime->idle, &worker->state);
 }
 
@@ -719,6 +760,7 @@ static bool find_work(struct coir_worker *worker)
     }
     if (searching)
         coir_idle_stop_search(&runtime->idle);
+    worker->lookout = LOOKOUT_LEAST;
     if (found && coir_runqueue_length_hint(&worker->queue) > 1 && coir_idle_any(&runtime->idle))
         coir_worker_offer(worker);
     return found;
@@ -745,6 +787,7 @@ static int open_worker(struct coir_worker *worker)
 {
     int rc;
 
+    worker->tid = coir_sys_gettid();
     settle_on_cpu(worker);
     rc = coir_stack_altstack_set(&worker->altstack);
     if (rc < 0)
@@ -789,18 +832,21 @@ int coir_worker_init(struct coir_worker *worker, struct coir_runtime *runtime, i
     worker->runtime = runtime;
     worker->index = index;
     worker->fiber = &worker->scheduler;
+    worker->starved_last = &worker->starved;
     worker->tick_budget = LOOK_EVERY_TICKS;
     worker->ticks = LOOK_EVERY_TICKS;
     coir_store_relaxed(&worker->scheduler.worker, worker);
     coir_store_relaxed(&worker->keep, COIR_KEEP_ALL);
     coir_timers_init(&worker->timers);
-    return coir_runqueue_init(&worker->queue) < 0 ? -ENOMEM : 0;
+    worker->pulses = coir_sys_calloc((size_t)runtime->worker_count, sizeof *worker->pulses);
+    return !worker->pulses || coir_runqueue_init(&worker->queue) < 0 ? -ENOMEM : 0;
 }
 
 void coir_worker_destroy(struct coir_worker *worker)
 {
     coir_timers_destroy(&worker->timers);
     coir_sys_free((void *)worker->queue.slots);
+    coir_sys_free(worker->pulses);
 }
 
 /* For the drivers. */

@@ -31,7 +31,7 @@ enum coir_commit {
 
 struct coir_counters {
     COIR_ATOMIC(uint64_t) spawned, finished, inlined, switches, migrations, handovers, wakeups,
-        sleeps, barriers, submitted, completed, timers_cancelled;
+        sleeps, barriers, submitted, completed, timers_cancelled, signals;
 };
 
 struct coir_worker {
@@ -50,6 +50,7 @@ struct coir_worker {
     struct coir_fiber scheduler; /* the thread's own stack */
     void *driver_state;
     struct coir_task *starved; /* could not be given a stack; linked by next */
+    struct coir_task **starved_last;
     int64_t starved_until;
     int64_t tick_budget;    /* ticks per look, so that looks are 200 us apart */
     int64_t tick_time;      /* of the last look */
@@ -59,10 +60,14 @@ struct coir_worker {
     int64_t lone_backoff;   /* see coir_worker_offer() */
     int64_t lone_allowed_at;
     struct coir_task *lone; /* the single task handed over last */
+    bool batch_waits;       /* the outbox was full at the last look */
     int index;
     int cpu;
     pthread_t thread;
     void *altstack;
+    pid_t tid;
+    int64_t lookout;        /* how long to sleep as the lookout */
+    uint64_t *pulses;       /* of all workers, when last observed: see rescue.h */
 
     /* Asked by others: how many items it may keep to itself. */
     _Alignas(128) COIR_ATOMIC(int64_t) keep;
@@ -72,6 +77,8 @@ struct coir_worker {
     _Alignas(128) struct coir_inbox inbox;
     struct coir_requests requests;
     COIR_ATOMIC(uint32_t) state; /* see idle.h */
+    COIR_ATOMIC(int64_t) rescue_at, rescue_backoff; /* when it may be signalled again */
+    COIR_ATOMIC(uint64_t) rescue_pulse;
 };
 
 struct coir_runtime {
@@ -82,6 +89,7 @@ struct coir_runtime {
     bool migrate;      /* COIR_DEBUG=migrate */
     bool report;       /* COIR_DEBUG=report */
     bool pin_cpus;
+    int rescue_signal; /* 0: none */
     size_t stack_bytes;
     const struct coir_driver *driver;
     struct coir_stack_pool stacks;
@@ -99,6 +107,7 @@ struct coir_runtime {
     COIR_ATOMIC(uint32_t) main_done;
     bool listed; /* among the runtimes, for the dump */
     int main_value;
+    struct coir_task *main_task;
     struct coir_runtime *next; /* of all runtimes, for the dump */
 };
 

@@ -41,6 +41,7 @@ typedef struct coir_stats {
     uint64_t wakeups;        /* sleeping workers woken by another thread */
     uint64_t sleeps;         /* times a worker went to sleep */
     uint64_t barriers;       /* membarrier calls */
+    uint64_t signals;        /* sent to workers that did not hand over */
     uint64_t ops_submitted;
     uint64_t ops_completed;
     uint64_t timers_armed;

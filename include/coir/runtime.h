@@ -52,6 +52,9 @@ typedef struct coir_options {
     int driver;         /* a coir_driver_kind */
     coir_duration shutdown_grace; /* default 10 s; COIR_FOREVER waits */
     int cpu_pinning;    /* 1: each worker stays on the CPU it started on */
+    int rescue_signal;  /* sent to a worker that computes while tasks wait in its
+                           queue: 0 is SIGURG; SIGCHLD and SIGWINCH will do, too;
+                           -1 sends none */
 } coir_options;
 
 #define COIR_WORKERS_MAX 256

@@ -28,23 +28,30 @@ static UNUSED int run_on(int workers, coir_fn *fn, void *arg)
     return coir_run(fn, arg);
 }
 
-/* A test whose body is the main task of a run, and returns 0. */
-#define RunTest(suite, name)                                                 \
+/* A test whose body is the main task of a run, and returns 0.  What Test()
+   takes may follow. */
+#define RunTest(suite, name, ...)                                            \
     static int suite##_##name(void *);                                       \
-    Test(suite, name)                                                        \
+    Test(suite, name, ##__VA_ARGS__)                                         \
     {                                                                        \
         cr_assert_eq(coir_run(suite##_##name, NULL), 0);                     \
     }                                                                        \
     static int suite##_##name(UNUSED void *unused_)
 
 /* The same with so many workers. */
-#define RunTestOn(workers, suite, name)                                      \
+#define RunTestOn(workers, suite, name, ...)                                 \
     static int suite##_##name(void *);                                       \
-    Test(suite, name)                                                        \
+    Test(suite, name, ##__VA_ARGS__)                                         \
     {                                                                        \
         cr_assert_eq(run_on(workers, suite##_##name, NULL), 0);              \
     }                                                                        \
     static int suite##_##name(UNUSED void *unused_)
+
+/* The .init of tests whose outcome depends on where tasks run. */
+static UNUSED void forget_debug(void)
+{
+    unsetenv("COIR_DEBUG");
+}
 
 /* Let other tasks run until the counter has reached n. */
 static UNUSED void yield_until(const atomic_int *counter, int n)

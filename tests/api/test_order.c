@@ -5,6 +5,8 @@
 
 #include "api/in_run.h"
 
+#define OrderTest(name) RunTestOn(1, order, name, .init = forget_debug)
+
 struct line {
     char text[200];
     size_t len;
@@ -38,7 +40,7 @@ static coir_task *start_writer(struct line *line, char letter, int times)
     return coir_create_task_copy(write_and_yield, &writer, sizeof writer);
 }
 
-RunTestOn(1, order, children_start_at_the_creators_next_suspension_in_creation_order)
+OrderTest(children_start_at_the_creators_next_suspension_in_creation_order)
 {
     struct line line = { 0 };
     coir_task *tasks[5];
@@ -53,7 +55,7 @@ RunTestOn(1, order, children_start_at_the_creators_next_suspension_in_creation_o
     return 0;
 }
 
-RunTestOn(1, order, yielding_tasks_take_turns)
+OrderTest(yielding_tasks_take_turns)
 {
     struct line line = { 0 };
     coir_task *a = start_writer(&line, 'a', 4);
@@ -67,7 +69,7 @@ RunTestOn(1, order, yielding_tasks_take_turns)
     return coir_await(c);
 }
 
-RunTestOn(1, order, yield_goes_behind_tasks_created_before_it)
+OrderTest(yield_goes_behind_tasks_created_before_it)
 {
     struct line line = { 0 };
     coir_task *a = start_writer(&line, 'a', 2);
@@ -81,9 +83,8 @@ RunTestOn(1, order, yield_goes_behind_tasks_created_before_it)
     return coir_await(b);
 }
 
-RunTestOn(1, order, await_of_an_unstarted_task_runs_it_ahead_of_older_ones)
+OrderTest(await_of_an_unstarted_task_runs_it_ahead_of_older_ones)
 {
-    setenv("COIR_DEBUG", "", 1);
     struct line line = { 0 };
     coir_task *older = start_writer(&line, 'o', 1);
     coir_task *newer = start_writer(&line, 'n', 1);
@@ -99,7 +100,7 @@ static int write_once(void *arg)
     return 0;
 }
 
-RunTestOn(1, order, gather_starts_its_calls_in_their_order)
+OrderTest(gather_starts_its_calls_in_their_order)
 {
     struct line line = { 0 };
     struct writer a = { &line, 'a', 1 }, b = { &line, 'b', 1 }, c = { &line, 'c', 1 };
@@ -109,7 +110,7 @@ RunTestOn(1, order, gather_starts_its_calls_in_their_order)
     return 0;
 }
 
-RunTestOn(1, order, gather_begins_with_its_first_call_ahead_of_older_tasks)
+OrderTest(gather_begins_with_its_first_call_ahead_of_older_tasks)
 {
     struct line line = { 0 };
     struct writer a = { &line, 'a', 1 }, b = { &line, 'b', 1 };
@@ -127,7 +128,7 @@ static int sleep_then_write(void *arg)
     return 0;
 }
 
-RunTestOn(1, order, woken_tasks_run_in_the_order_in_which_they_were_woken)
+OrderTest(woken_tasks_run_in_the_order_in_which_they_were_woken)
 {
     struct line line = { 0 };
     struct writer writers[5];
@@ -147,7 +148,7 @@ RunTestOn(1, order, woken_tasks_run_in_the_order_in_which_they_were_woken)
     return 0;
 }
 
-RunTestOn(1, order, woken_and_new_tasks_share_one_queue)
+OrderTest(woken_and_new_tasks_share_one_queue)
 {
     struct line line = { 0 };
     struct writer sleeper = { &line, 's', 1 };
@@ -163,7 +164,7 @@ RunTestOn(1, order, woken_and_new_tasks_share_one_queue)
     return coir_await(asleep);
 }
 
-RunTestOn(1, order, yield_with_nobody_else_ready_comes_back)
+OrderTest(yield_with_nobody_else_ready_comes_back)
 {
     for (int i = 0; i < check_scale(100000); i++)
         cr_assert_eq(coir_yield(), 0);

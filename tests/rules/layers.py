@@ -19,13 +19,13 @@ stack
 task
 runqueue handover inbox timer
 driver.h
-idle blocking.h
+idle blocking.h parking
 worker.h
 park
 cancel.h
 group.h
 cancel
-worker.c
+worker.c rescue
 await
 group time blocking cpus debug error
 runtime

@@ -23,14 +23,10 @@ static coir_fn grow;
 
 static int wait_a_little(uint64_t *random)
 {
-    switch (pick(random, 8)) {
-    case 0:
-        return coir_yield();
-    case 1:
+    unsigned what = pick(random, 64);
+    if (what == 0)
         return coir_sleep(COIR_MICROSECONDS(pick(random, 50)));
-    default:
-        return 0;
-    }
+    return what < 8 ? coir_yield() : 0;
 }
 
 static int await_children(struct node *children, int n)
@@ -81,7 +77,8 @@ static int grow(void *arg)
     struct node children[FAN_OUT];
     int n = node->depth > 0 ? (int)pick(&node->random, FAN_OUT + 1) : 0;
 
-    atomic_fetch_add(&node->tree->started, 1);
+    if (atomic_fetch_add(&node->tree->started, 1) == 0)
+        n = FAN_OUT;
     if (atomic_fetch_sub(&node->tree->budget, n) < n)
         n = 0;
     for (int i = 0; i < n; i++)

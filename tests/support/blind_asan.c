@@ -8,9 +8,10 @@
 static int overflow(void *arg)
 {
     volatile int *index = arg;
-    volatile char array[16] = { 0 };
+    char array[16] = { 0 };
+    char *volatile p = array; /* UBSan must not see it first */
     coir_yield();
-    array[*index] = 1;
+    p[*index] = 1;
     return array[0];
 }
 

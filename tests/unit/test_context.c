@@ -336,11 +336,9 @@ static void ring_entry(void *arg)
     uintptr_t self = count;
 
     for (;;) {
-        bool last = self + 1 == RING;
+        struct coir_context *next = self + 1 < RING ? &ring_contexts[self + 1] : &ring_main;
 
-        count = (uintptr_t)coir_context_switch(&ring_contexts[self],
-                                               last ? &ring_main : &ring_contexts[self + 1],
-                                               number(count + 1));
+        count = (uintptr_t)coir_context_switch(&ring_contexts[self], next, number(count + 1));
     }
 }
 

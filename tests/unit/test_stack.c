@@ -129,6 +129,12 @@ Test(stack, larger_than_the_address_space_is_refused)
     cr_assert_eq(coir_stack_pool_get(&pool, SIZE_MAX, &stack), -ENOMEM);
     cr_assert_eq(coir_stack_pool_get(&pool, (size_t)1 << 46, &stack), -ENOMEM);
     coir_stack_pool_destroy(&pool);
+    cr_assert_eq(coir_stack_pool_init(&pool, HEADER_BYTES, SIZE_MAX / 2), -ENOMEM);
+    coir_stack_pool_destroy(&pool);
+    cr_assert_eq(coir_stack_pool_init(&pool, HEADER_BYTES, (size_t)1 << 46), 0);
+    cr_assert_eq(coir_stack_pool_get(&pool, 0, &stack), -ENOMEM);
+    cr_assert_eq(coir_stack_pool_get(&pool, (size_t)1 << 47, &stack), -ENOMEM);
+    coir_stack_pool_destroy(&pool);
 }
 
 Test(stack, its_header_starts_as_zeroes)
