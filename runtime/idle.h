@@ -44,6 +44,7 @@
 struct coir_idle {
     COIR_ATOMIC(int32_t) searching; /* looking for work, or woken to do so */
     COIR_ATOMIC(int32_t) sleeping;
+    COIR_ATOMIC(int32_t) lookouts; /* sleepers that will look again by themselves */
 };
 
 /* Whether anybody is without work.  A hint. */

@@ -172,7 +172,8 @@ static int make_workers(struct coir_runtime *runtime)
 
     if (runtime->worker_count == 0)
         runtime->worker_count = allowed;
-    runtime->max_searchers = n < 2 ? 0 : n - 1 < 2 ? n - 1 : 2;
+    runtime->one_cpu = n < 2;
+    runtime->max_searchers = runtime->worker_count == 1 ? !runtime->one_cpu : n < 3 ? 1 : 2;
     bytes = (size_t)runtime->worker_count * sizeof *runtime->workers;
     runtime->workers = coir_sys_aligned_alloc(128, bytes);
     if (!runtime->workers)
@@ -230,8 +231,15 @@ static int start(struct coir_runtime *runtime)
     return rc;
 }
 
+static void destroy_fiber(struct coir_stack *stack, void *arg)
+{
+    (void)arg;
+    coir_context_destroy(&((struct coir_fiber *)stack)->context);
+}
+
 static void release(struct coir_runtime *runtime)
 {
+    coir_stack_pool_each(&runtime->stacks, destroy_fiber, NULL);
     coir_stack_pool_destroy(&runtime->stacks);
     if (runtime->listed)
         coir_debug_remove(runtime);

@@ -619,8 +619,8 @@ static void ask(struct coir_worker *worker, int64_t keep)
     }
 }
 
-/* Whether another worker has more queued than it can run at once. */
-static bool somebody_has_work(struct coir_worker *worker)
+/* Whether another worker that is awake has more than `most` items queued. */
+static bool somebody_has_work(struct coir_worker *worker, int64_t most)
 {
     struct coir_runtime *runtime = worker->runtime;
 
@@ -629,7 +629,7 @@ static bool somebody_has_work(struct coir_worker *worker)
         if (other == worker)
             continue;
         if (coir_outbox_full(&other->outbox) ||
-            (coir_runqueue_length_hint(&other->queue) > 1 &&
+            (coir_runqueue_length_hint(&other->queue) > most &&
              coir_load_relaxed(&other->state) == COIR_WORKER_AWAKE))
             return true;
     }
@@ -672,6 +672,8 @@ static bool search(struct coir_worker *worker)
     do {
         if (take_from_anyone(worker) || has_own_work(worker, now))
             return true;
+        if (worker->runtime->one_cpu)
+            coir_sys_sleep(SPIN_NS);
         for (int i = 0; i < 8; i++)
             coir_pause();
         now = coir_sys_now();
@@ -699,17 +701,47 @@ static bool somebody_runs(struct coir_worker *worker)
 
 /* The last to go to sleep while another runs is the lookout: it looks again
    after 1 ms, 2, up to 10, whether that one leaves work lying. */
-static int64_t wait_deadline(struct coir_worker *worker, bool was_last)
+static int64_t look_again_at(struct coir_worker *worker)
 {
-    int64_t deadline = coir_timers_next(&worker->timers), look_again;
+    int64_t when = coir_sys_now() + worker->lookout;
 
-    if (worker->starved && worker->starved_until < deadline)
-        deadline = worker->starved_until;
-    if (!was_last || !worker->runtime->rescue_signal || !somebody_runs(worker))
-        return deadline;
-    look_again = coir_sys_now() + worker->lookout;
     worker->lookout = worker->lookout * 2 < LOOKOUT_MOST ? worker->lookout * 2 : LOOKOUT_MOST;
-    return look_again < deadline ? look_again : deadline;
+    return when;
+}
+
+static int64_t own_deadline(struct coir_worker *worker)
+{
+    int64_t deadline = coir_timers_next(&worker->timers);
+
+    return worker->starved && worker->starved_until < deadline ? worker->starved_until : deadline;
+}
+
+static void wait_in_driver(struct coir_worker *worker, bool was_last)
+{
+    struct coir_runtime *runtime = worker->runtime;
+    int64_t deadline = own_deadline(worker), again;
+
+    coir_count(&worker->counters.sleeps);
+    if (!was_last || !runtime->rescue_signal || !somebody_runs(worker)) {
+        runtime->driver->wait(worker, deadline);
+        return;
+    }
+    again = look_again_at(worker);
+    coir_add_seq_cst(&runtime->idle.lookouts, 1);
+    runtime->driver->wait(worker, again < deadline ? again : deadline);
+    coir_sub_seq_cst(&runtime->idle.lookouts, 1);
+}
+
+/* This worker has found work.  Others may sleep on, but if something is queued
+   behind it, or behind another, one of them must look after that. */
+static void appoint_lookout(struct coir_worker *worker)
+{
+    struct coir_runtime *runtime = worker->runtime;
+
+    if (runtime->rescue_signal && coir_load_relaxed(&runtime->idle.sleeping) > 0 &&
+        coir_load_relaxed(&runtime->idle.lookouts) == 0 &&
+        (coir_runqueue_length_hint(&worker->queue) > 1 || somebody_has_work(worker, 0)))
+        coir_worker_wake_one(runtime);
 }
 
 /*
@@ -726,11 +758,10 @@ static bool sleep_in_driver(struct coir_worker *worker, bool was_last)
         coir_count(&worker->counters.barriers);
         coir_sys_membarrier(MEMBARRIER_CMD_PRIVATE_EXPEDITED);
     }
-    if (has_own_work(worker, coir_sys_now()) || (was_last && somebody_has_work(worker)))
+    if (has_own_work(worker, coir_sys_now()) || (was_last && somebody_has_work(worker, 1)))
         return coir_idle_retract(&runtime->idle, &worker->state);
 
-    coir_count(&worker->counters.sleeps);
-    runtime->driver->wait(worker, wait_deadline(worker, was_last));
+    wait_in_driver(worker, was_last);
     return coir_idle_retract(&runtime->idle, &worker->state);
 }
 
@@ -763,6 +794,8 @@ static bool find_work(struct coir_worker *worker)
     worker->lookout = LOOKOUT_LEAST;
     if (found && coir_runqueue_length_hint(&worker->queue) > 1 && coir_idle_any(&runtime->idle))
         coir_worker_offer(worker);
+    if (found)
+        appoint_lookout(worker);
     return found;
 }
 

@@ -85,6 +85,7 @@ struct coir_runtime {
     struct coir_worker *workers;
     int worker_count;
     int max_searchers;
+    bool one_cpu;      /* a searcher must not spin */
     bool inline_tasks; /* false under COIR_DEBUG=noinline */
     bool migrate;      /* COIR_DEBUG=migrate */
     bool report;       /* COIR_DEBUG=report */

@@ -14,8 +14,8 @@
 
 #ifdef CHECK_PLAIN
 /* The watchdog is a second thread, and the child starts threads of its own. */
-__attribute__((weak)) const char *__tsan_default_options(void);
-__attribute__((weak)) const char *__tsan_default_options(void)
+const char *__tsan_default_options(void);
+__attribute__((no_sanitize("thread"))) const char *__tsan_default_options(void)
 {
     return "die_after_fork=0";
 }

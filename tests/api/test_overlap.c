@@ -87,54 +87,6 @@ static int set_flag(void *flag)
     return 0;
 }
 
-static int sleep_then_set(void *flag)
-{
-    int rc = coir_sleep(COIR_MILLISECONDS(2));
-    set_flag(flag);
-    return rc;
-}
-
-RunTestOn(2, overlap, of_a_timer_and_a_computation_on_its_worker)
-{
-    for (int i = 0; i < check_scale(30); i++) {
-        atomic_int flag = 0;
-        coir_task_options pinned = { .pinned = 1 };
-        coir_task *sleeper = coir_create_task(sleep_then_set, &flag);
-        cr_assert_eq(coir_yield(), 0);
-        coir_task *hog = coir_create_task_with(&pinned, spin_until_set, &flag);
-        cr_assert_eq(coir_await(hog), 0);
-        cr_assert_eq(coir_await(sleeper), 0);
-    }
-    return 0;
-}
-
-static int read_then_set(void *arg)
-{
-    int *fd_and_flag = arg;
-    char byte;
-    ssize_t n = coir_read(fd_and_flag[0], &byte, 1);
-    __atomic_store_n(&fd_and_flag[1], 1, __ATOMIC_SEQ_CST);
-    return n == 1 ? 0 : -EIO;
-}
-
-RunTestOn(2, overlap, of_input_and_a_computation_on_the_worker_that_asked_for_it)
-{
-    for (int i = 0; i < check_scale(30); i++) {
-        int ends[2];
-        cr_assert_eq(pipe(ends), 0);
-        int fd_and_flag[2] = { ends[0], 0 };
-        coir_task *reader = coir_create_task(read_then_set, fd_and_flag);
-        cr_assert_eq(coir_yield(), 0);
-        cr_assert_eq(write(ends[1], "x", 1), 1);
-        while (!__atomic_load_n(&fd_and_flag[1], __ATOMIC_SEQ_CST))
-            ;
-        cr_assert_eq(coir_await(reader), 0);
-        cr_assert_eq(coir_close(ends[0]), 0);
-        cr_assert_eq(coir_close(ends[1]), 0);
-    }
-    return 0;
-}
-
 RunTestOn(2, overlap, of_a_cancel_from_a_worker_whose_victim_sleeps_on_another)
 {
     for (int i = 0; i < check_scale(100); i++) {

@@ -425,7 +425,8 @@ Test(run, inside_a_task_aborts)
 
 static void *run_a_group(void *ret_rc)
 {
-    *(int *)ret_rc = coir_run(leave_sleepers_asleep, &(atomic_int){ 0 });
+    atomic_int told = 0;
+    *(int *)ret_rc = coir_run(leave_sleepers_asleep, &told);
     return NULL;
 }
 

@@ -1,10 +1,14 @@
 /*
- * idle.cpp - a model of runtime/idle.h.
+ * idle.cpp - a model of runtime/idle.h, with the outbox of runtime/handover.h.
  *
  * Publishers put work where a worker looks, and end: as good as a task that
- * computes for ever.  Workers search, announce themselves, look again and sleep,
- * as find_work() and sleep_in_driver() in runtime/worker.c do.  Whoever runs the
- * last task ends the others.  A wake-up that is lost is a deadlock.
+ * computes for ever.  Two workers search, announce themselves, look again and
+ * sleep, as find_work() and sleep_in_driver() in runtime/worker.c do.  Whoever
+ * runs the last task ends the others.  So a wake-up that is lost is a deadlock.
+ *
+ *   --without pass_on   a worker that has found work wakes nobody for what else
+ *                       was given while it searched
+ *   --without look      only the last to search looks at the outbox again
  */
 #include "model.hpp"
 
@@ -13,17 +17,7 @@
 #include "handover.h"
 #include "idle.h"
 
-#ifndef PASS_ON
-#define PASS_ON 1
-#endif
-#ifndef LOOK_ALL
-#define LOOK_ALL 1
-#endif
-#ifndef AGAIN
-#define AGAIN 1
-#endif
-
-enum { TASKS = 2, MAX_SEARCHERS = 1 };
+enum { TASKS = 2 };
 
 /* The kernel's side of a driver: a wake-up stays until it is waited for, and
    whatever the wakers did before is seen after. */
@@ -57,28 +51,29 @@ struct worker {
     int found;
 };
 
-/* The threads of a scenario and what they do is in derived::thread(). */
-template <typename derived> struct idle_model : rl::test_suite<derived, 3> {
+template <typename derived> struct runtime : rl::test_suite<derived, 3> {
     coir_idle idle;
     worker workers[2];
-    coir_outbox outbox; /* the publisher's */
+    coir_outbox outbox;           /* a publisher's */
     rl::var<int> task[TASKS + 1]; /* 1: to be run; 2: has been run */
-    COIR_ATOMIC(int32_t) left;    /* that have not ended */
+    COIR_ATOMIC(int32_t) left;    /* tasks that have not ended */
     COIR_ATOMIC(uint32_t) stop;
-    int hog; /* the task that ends only after all others */
-    rl::generic_event others_ended;
+    int max_searchers;
+    int hog; /* the task that ends only after the other, or 0 */
+    rl::generic_event other_ended;
 
-    void init(int tasks, int hog_task)
+    void init(int limit, int hog_task)
     {
         idle.searching.store(0, rl::mo_relaxed, $);
         idle.sleeping.store(0, rl::mo_relaxed, $);
         outbox.state.store(COIR_OUTBOX_EMPTY, rl::mo_relaxed, $);
         for (int i = 0; i < COIR_OUTBOX_MAX; i++)
             outbox.slots[i].store(0, rl::mo_relaxed, $);
-        left.store(tasks, rl::mo_relaxed, $);
+        left.store(TASKS, rl::mo_relaxed, $);
         stop.store(0, rl::mo_relaxed, $);
+        max_searchers = limit;
         hog = hog_task;
-        others_ended.init(true, false, $);
+        other_ended.init(true, false, $);
         for (int i = 1; i <= TASKS; i++)
             task[i]($) = 0;
         for (int i = 0; i < 2; i++) {
@@ -128,11 +123,11 @@ template <typename derived> struct idle_model : rl::test_suite<derived, 3> {
         RL_ASSERT(task[item]($) == 1);
         task[item]($) = 2;
         if (item == hog)
-            others_ended.wait(false, false, $);
+            other_ended.wait(false, false, $);
 
         int32_t still = coir_sub_acq_rel(&left, 1) - 1;
         if (still == 1 && hog)
-            others_ended.set($);
+            other_ended.set($);
         if (still > 0)
             return;
         coir_store_release(&stop, 1);
@@ -164,7 +159,8 @@ template <typename derived> struct idle_model : rl::test_suite<derived, 3> {
     bool sleep_in_driver(worker *self, bool was_last)
     {
         coir_idle_announce(&idle, &self->state);
-        if (has_own_work(self) || ((LOOK_ALL || was_last) && coir_outbox_full(&outbox)))
+        if (has_own_work(self) ||
+            ((was_last || !model_without("look")) && coir_outbox_full(&outbox)))
             return coir_idle_retract(&idle, &self->state);
         self->driver.wait();
         return coir_idle_retract(&idle, &self->state);
@@ -181,7 +177,7 @@ template <typename derived> struct idle_model : rl::test_suite<derived, 3> {
             if (found)
                 break;
             if (!searching)
-                searching = coir_idle_search(&idle, MAX_SEARCHERS);
+                searching = coir_idle_search(&idle, max_searchers);
             if (searching) {
                 found = take_from_anyone(self);
                 if (found)
@@ -190,13 +186,14 @@ template <typename derived> struct idle_model : rl::test_suite<derived, 3> {
                     continue;
                 was_last = coir_idle_stop_search(&idle);
             } else {
-                was_last = coir_load_relaxed(&idle.searching) == 0;
+                was_last = coir_load_relaxed(&idle.searching) <= 0;
             }
             searching = sleep_in_driver(self, was_last);
         }
         if (searching)
             coir_idle_stop_search(&idle);
-        if (PASS_ON && found && coir_idle_must_wake(&idle) && coir_outbox_full(&outbox))
+        if (found && !model_without("pass_on") && coir_idle_must_wake(&idle) &&
+            coir_outbox_full(&outbox))
             wake_one();
         return found;
     }
@@ -216,82 +213,80 @@ template <typename derived> struct idle_model : rl::test_suite<derived, 3> {
             RL_ASSERT(workers[i].state.debug_value() == COIR_WORKER_AWAKE);
             workers[i].driver.event.deinit($);
         }
-        others_ended.deinit($);
+        other_ended.deinit($);
     }
 };
 
-struct outbox_wakes_one : idle_model<outbox_wakes_one> {
-    void before() { init(1, 0); }
+/* A worker gives twice, and runs itself what it cannot give. */
+template <int limit> struct two_batches : runtime<two_batches<limit> > {
+    void before() { this->init(limit, 0); }
+
+    void thread(unsigned id)
+    {
+        if (id > 0) {
+            this->work(&this->workers[id - 1]);
+        } else {
+            this->give(1);
+            if (!this->give(2))
+                this->run(2);
+        }
+    }
+};
+
+/* A thread that is no worker sends to both. */
+template <int limit> struct inboxes : runtime<inboxes<limit> > {
+    void before() { this->init(limit, 0); }
+
+    void thread(unsigned id)
+    {
+        if (id > 0) {
+            this->work(&this->workers[id - 1]);
+        } else {
+            this->send(&this->workers[0], 1);
+            this->send(&this->workers[1], 2);
+        }
+    }
+};
+
+/* A worker gives one task, and sends one that computes until the first has
+   ended: it must not be the sleep of the other worker that it waits for. */
+template <int limit> struct given_and_sent : runtime<given_and_sent<limit> > {
+    void before() { this->init(limit, 2); }
+
+    void thread(unsigned id)
+    {
+        if (id > 0) {
+            this->work(&this->workers[id - 1]);
+        } else {
+            this->give(1);
+            this->send(&this->workers[0], 2);
+        }
+    }
+};
+
+/* A worker gives, and somebody else sends. */
+template <int limit> struct two_publishers : runtime<two_publishers<limit> > {
+    void before() { this->init(limit, 0); }
+
     void thread(unsigned id)
     {
         if (id == 0)
-            give(1);
-        else
-            work(&workers[id - 1]);
-    }
-};
-
-struct two_batches : idle_model<two_batches> {
-    void before() { init(2, 0); }
-    void thread(unsigned id)
-    {
-        if (id == 0) {
-            give(1);
-            if (!give(2))
-                run(2);
-        } else {
-            work(&workers[id - 1]);
-        }
-    }
-};
-
-struct inboxes : idle_model<inboxes> {
-    void before() { init(2, 0); }
-    void thread(unsigned id)
-    {
-        if (id == 0) {
-            send(&workers[0], 1);
-            send(&workers[1], 2);
-        } else {
-            work(&workers[id - 1]);
-        }
-    }
-};
-
-struct given_and_sent : idle_model<given_and_sent> {
-    void before() { init(2, 2); }
-    void thread(unsigned id)
-    {
-        if (id == 0) {
-            give(1);
-            send(&workers[0], 2);
-        } else {
-            work(&workers[id - 1]);
-        }
-    }
-};
-
-struct two_publishers : idle_model<two_publishers> {
-    void before() { init(2, 0); }
-    void thread(unsigned id)
-    {
-        if (id == 0)
-            give(1);
+            this->give(1);
         else if (id == 1)
-            send(&workers[1], 2);
+            this->send(&this->workers[1], 2);
         else
-            work(&workers[1]);
+            this->work(&this->workers[1]);
     }
 };
 
 static int checks()
 {
-    int bound = getenv("BOUND") ? atoi(getenv("BOUND")) : 2;
-    return model_check<outbox_wakes_one>("outbox_wakes_one", MODEL_PREEMPTIONS, bound) +
-        model_check<two_batches>("two_batches", MODEL_PREEMPTIONS, bound) +
-        model_check<inboxes>("inboxes", MODEL_PREEMPTIONS, bound) +
-        model_check<given_and_sent>("given_and_sent (hog)", MODEL_PREEMPTIONS, bound) +
-        model_check<two_publishers>("two_publishers", MODEL_PREEMPTIONS, bound);
+    return model_check<given_and_sent<2> >("one given, one sent", MODEL_RANDOM, 300000) +
+           model_check<two_publishers<1> >("two publishers, one worker", MODEL_PREEMPTIONS, 3) +
+           model_check<inboxes<1> >("two inboxes", MODEL_PREEMPTIONS, 2) +
+           model_check<two_batches<1> >("two batches", MODEL_PREEMPTIONS, 2) +
+           model_check<given_and_sent<1> >("one given, one sent", MODEL_PREEMPTIONS, 2) +
+           model_check<given_and_sent<2> >("the same, two may search", MODEL_PREEMPTIONS, 2);
 }
 
 int main(int argc, char **argv)

@@ -3,6 +3,7 @@
  *
  *     MODEL                                  check all it has
  *     MODEL --mutate FILE LINE ORDER         the same, with one order weakened
+ *     MODEL --without STEP                   the same, without a step of the protocol
  *
  * Prints one line per check.  Exit code 0: all passed; 1: one failed, and its
  * history has been printed; 3: all passed, and the mutated line never ran.
@@ -17,6 +18,8 @@
 #include <streambuf>
 
 struct model_mutation model_mutation = { "", -1, "", 0 };
+static const char *model_left_out = "";
+static bool model_is_mutant, model_has_failed;
 void (*model_before_operation)(void);
 
 enum model_search {
@@ -40,6 +43,11 @@ struct model_text : std::streambuf {
     }
 };
 
+static inline bool model_without(const char *step)
+{
+    return !strcmp(model_left_out, step);
+}
+
 /* Check one suite.  Returns the number of failures. */
 template <typename suite>
 static int model_check(const char *claim, enum model_search search, unsigned long n)
@@ -50,6 +58,8 @@ static int model_check(const char *claim, enum model_search search, unsigned lon
     const char *history;
     bool passed;
 
+    if (model_is_mutant && model_has_failed)
+        return 0; /* once is enough */
     params.output_stream = &stream;
     params.progress_stream = &stream;
     params.progress_output_period = 1000000;
@@ -59,6 +69,7 @@ static int model_check(const char *claim, enum model_search search, unsigned lon
     params.iteration_count = search == MODEL_RANDOM ? n : (rl::iteration_t)-1;
     passed = rl::simulate<suite>(params);
 
+    model_has_failed |= !passed;
     history = text.finish();
     if (!passed)
         printf("%s", history);
@@ -78,7 +89,10 @@ static int model_main(int argc, char **argv, int (*checks)(void))
         model_mutation.file = argv[2];
         model_mutation.line = atoi(argv[3]);
         model_mutation.order = argv[4];
+    } else if (argc == 3 && !strcmp(argv[1], "--without")) {
+        model_left_out = argv[2];
     }
+    model_is_mutant = argc > 1;
     if (checks() > 0)
         return 1;
     return model_mutation.line >= 0 && model_mutation.hits == 0 ? 3 : 0;
