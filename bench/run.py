@@ -460,7 +460,7 @@ def parse_arguments():
     parser.add_argument("--workers", default="1,2", help="numbers of workers (1,2)")
     parser.add_argument("--no-peers", action="store_true", help="coir and its floors only")
     parser.add_argument("--json", type=pathlib.Path, metavar="FILE", help="write all runs")
-    return parser.parse_args()
+    return parser.parse_intermixed_args()
 
 
 def usable_workers(text):

@@ -104,11 +104,10 @@ static int resolve(const char *host, const char *service, int flags, struct addr
     if (run_numeric(lookup))
         return finish_lookup(lookup, ret_list);
     rc = coir_blocking_run(&lookup->job);
-    if (rc == -ECANCELED || rc == -ETIMEDOUT)
-        return rc; /* the pool drops it */
     if (rc == 0)
         return finish_lookup(lookup, ret_list);
-    coir_sys_free(lookup);
+    if (rc == -EAGAIN)
+        coir_sys_free(lookup); /* else the pool drops it */
     return rc;
 }
 

@@ -36,21 +36,23 @@
 #define ENTRIES_LEAST 4u
 #define NOWHERE UINT32_MAX
 
-/* user_data of what is no operation. */
-#define DATA_CANCEL 0u
+/* user_data of what is no operation; a cancel has its operation's, and a bit. */
 #define DATA_WAKE 1u
 #define DATA_FIRST_SLOT 2u
+#define DATA_CANCEL ((uint64_t)1 << 31)
 
 struct slot {
     struct coir_op *op; /* NULL: free */
     uint32_t generation;
     uint32_t next_free;
+    bool asked; /* to end */
 };
 
 struct ring {
     struct io_uring io;
     int event;
     bool wake_armed;
+    bool missed; /* a cancel did not find its operation, which goes on */
     struct slot *slots;
     uint32_t slot_count, free_slot;
 };
@@ -87,33 +89,42 @@ static bool take_slot(struct ring *ring, struct coir_op *op)
     slot = &ring->slots[ring->free_slot];
     ring->free_slot = slot->next_free;
     slot->op = op;
+    slot->asked = false;
     op->id = (op->id + DATA_FIRST_SLOT) | (uint64_t)slot->generation << 32;
     return true;
+}
+
+/* The slot that user_data names; NULL if its operation is over. */
+static struct slot *slot_of(struct ring *ring, uint64_t data)
+{
+    uint32_t i = (uint32_t)data - DATA_FIRST_SLOT;
+
+    if (i >= ring->slot_count || !ring->slots[i].op ||
+        ring->slots[i].generation != (uint32_t)(data >> 32))
+        return NULL;
+    return &ring->slots[i];
 }
 
 /* The operation that user_data names, its slot freed; NULL if it is over. */
 static struct coir_op *return_slot(struct ring *ring, uint64_t data)
 {
-    uint32_t i = (uint32_t)data - DATA_FIRST_SLOT;
-    struct slot *slot;
+    struct slot *slot = slot_of(ring, data);
     struct coir_op *op;
 
-    if (i >= ring->slot_count)
-        return NULL;
-    slot = &ring->slots[i];
-    if (!slot->op || slot->generation != (uint32_t)(data >> 32))
+    if (!slot)
         return NULL;
     op = slot->op;
     slot->op = NULL;
     slot->generation++;
     slot->next_free = ring->free_slot;
-    ring->free_slot = i;
+    ring->free_slot = (uint32_t)(slot - ring->slots);
     return op;
 }
 
 /* Completions. */
 
 static void arm_wake(struct ring *ring);
+static void cancel_again(struct ring *ring);
 
 static void complete(struct ring *ring, const struct io_uring_cqe *cqe)
 {
@@ -121,6 +132,10 @@ static void complete(struct ring *ring, const struct io_uring_cqe *cqe)
 
     if (cqe->user_data == DATA_WAKE) {
         ring->wake_armed = cqe->flags & IORING_CQE_F_MORE;
+        return;
+    }
+    if (cqe->user_data & DATA_CANCEL) {
+        ring->missed |= cqe->res == -ENOENT && slot_of(ring, cqe->user_data & ~DATA_CANCEL);
         return;
     }
     op = return_slot(ring, cqe->user_data);
@@ -147,7 +162,7 @@ static bool uring_ready(struct coir_worker *worker)
 {
     struct ring *ring = ring_of(worker);
 
-    return io_uring_sq_ready(&ring->io) || io_uring_cq_ready(&ring->io) ||
+    return ring->missed || io_uring_sq_ready(&ring->io) || io_uring_cq_ready(&ring->io) ||
            (__atomic_load_n(ring->io.sq.kflags, __ATOMIC_RELAXED) &
             (IORING_SQ_TASKRUN | IORING_SQ_CQ_OVERFLOW));
 }
@@ -156,6 +171,7 @@ static void uring_poll(struct coir_worker *worker)
 {
     struct ring *ring = ring_of(worker);
 
+    cancel_again(ring);
     io_uring_submit_and_get_events(&ring->io);
     reap(ring);
 }
@@ -168,7 +184,7 @@ static void uring_wait(struct coir_worker *worker, int64_t deadline)
                                          .tv_nsec = left % 1000000000 };
     struct io_uring_cqe *cqe;
 
-    if (left < 0) {
+    if (left < 0 || ring->missed) {
         uring_poll(worker);
         return;
     }
@@ -247,24 +263,48 @@ static int uring_submit(struct coir_worker *worker, struct coir_op *op)
     return 0;
 }
 
+static void cancel_slot(struct ring *ring, struct slot *slot)
+{
+    uint64_t id = slot->op->id;
+    struct io_uring_sqe *entry;
+
+    slot->asked = true;
+    entry = get_entry(ring);
+    io_uring_prep_cancel64(entry, id, 0);
+    io_uring_sqe_set_data64(entry, id | DATA_CANCEL);
+}
+
+/*
+ * The kernel does not find an operation that it is about to try once more, its
+ * descriptor having become ready; and if that try comes to nothing, because
+ * somebody else took the data, the operation waits on.  So ask until it ends.
+ */
+static void cancel_again(struct ring *ring)
+{
+    if (!ring->missed)
+        return;
+    ring->missed = false;
+    for (uint32_t i = 0; i < ring->slot_count; i++)
+        if (ring->slots[i].op && ring->slots[i].asked)
+            cancel_slot(ring, &ring->slots[i]);
+}
+
 static void uring_cancel(struct coir_worker *worker, struct coir_op *op)
 {
-    struct io_uring_sqe *entry = get_entry(ring_of(worker));
+    struct ring *ring = ring_of(worker);
+    struct slot *slot = slot_of(ring, op->id);
 
-    io_uring_prep_cancel64(entry, op->id, 0);
-    io_uring_sqe_set_data64(entry, DATA_CANCEL);
+    if (slot)
+        cancel_slot(ring, slot);
 }
 
 static void uring_cancel_fd(struct coir_worker *worker, int fd)
 {
     struct ring *ring = ring_of(worker);
-    struct io_uring_sqe *entry;
 
-    io_uring_submit(&ring->io); /* entries not submitted are not found */
-    entry = get_entry(ring);
-    io_uring_prep_cancel_fd(entry, fd, IORING_ASYNC_CANCEL_ALL);
-    io_uring_sqe_set_data64(entry, DATA_CANCEL);
-    io_uring_submit(&ring->io);
+    for (uint32_t i = 0; i < ring->slot_count; i++)
+        if (ring->slots[i].op && ring->slots[i].op->fd == fd)
+            cancel_slot(ring, &ring->slots[i]);
 }
 
 /* Set-up. */

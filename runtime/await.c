@@ -78,7 +78,6 @@ struct coir_task *coir_task_make(struct coir_worker *worker, const coir_task_opt
     task->arg = (void *)(uintptr_t)arg;
     task->site = site;
     coir_store_relaxed(&task->shared, flags);
-    coir_store_relaxed(&task->number, 0);
     if (options && !equip(worker, task, options, arg)) {
         coir_task_free(&worker->runtime->tasks, &worker->tasks, task);
         return NULL;
@@ -180,8 +179,7 @@ static int run_and_release(struct coir_worker *worker, struct coir_task *task)
     struct coir_fiber *fiber = worker->fiber;
     int value = coir_inline_run(fiber, task);
 
-    worker = coir_current_worker();
-    coir_count(&worker->counters.finished);
+    worker = coir_load_relaxed(&fiber->worker); /* it may have moved */
     coir_count(&worker->counters.inlined);
     coir_task_free(&worker->runtime->tasks, &worker->tasks, task);
     return value_for(fiber, value);

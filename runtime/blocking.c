@@ -55,7 +55,8 @@ static void run_job(struct coir_blocking *blocking, struct coir_job *job)
     struct coir_fiber *fiber = job->fiber;
     uint32_t state = WAITED;
 
-    job->run(job);
+    if (coir_load_acquire(&job->state) != ABANDONED)
+        job->run(job);
     coir_add_relaxed(&blocking->done, 1);
     if (coir_cas_acq_rel(&job->state, &state, DONE))
         coir_unpark(fiber);
@@ -102,7 +103,7 @@ static int enqueue(struct coir_blocking *blocking, struct coir_job *job)
 
     pthread_mutex_lock(&blocking->lock);
     if (blocking->idle == 0 && blocking->threads < COIR_BLOCKING_THREADS)
-        rc = start_thread(blocking);
+        rc = start_thread(blocking) < 0 ? -EAGAIN : 0;
     if (blocking->threads > 0) { /* one that could not be started is not missed */
         rc = 0;
         job->next = NULL;

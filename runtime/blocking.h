@@ -47,9 +47,9 @@ void coir_blocking_destroy(struct coir_blocking *blocking);
 /*
  * Run the job on the pool and wait.  Tasks only.
  *
- * Returns  0: it has run, and is the caller's again; -ECANCELED or -ETIMEDOUT:
- *          it is the pool's; -EAGAIN: no thread could be started, and it is the
- *          caller's.
+ * Returns  0: it has run, and is the caller's again; -EAGAIN: no thread could be
+ *          started, and it is the caller's; -ECANCELED, -ETIMEDOUT or -ENOMEM: it
+ *          is the pool's, which drops it, having run it or not.
  */
 int coir_blocking_run(struct coir_job *job);
 

@@ -42,6 +42,7 @@ static const char *number_name(coir_task *task, char *buf)
         number = coir_add_relaxed(&numbers, 1) + 1;
         if (!coir_cas_acq_rel(&task->number, &none, number))
             number = none;
+        coir_or_acq_rel(&task->shared, COIR_TASK_NUMBERED);
     }
     snprintf(buf, NAME_BYTES, "Task-%u", number);
     return buf;
@@ -155,7 +156,8 @@ static void add_worker(struct coir_worker *worker, coir_stats *stats)
 
     /* Finished first: a task that is seen to have ended is seen to have been
        created. */
-    stats->tasks_finished += coir_load_acquire(&counters->finished);
+    stats->tasks_finished +=
+        coir_load_acquire(&counters->finished) + coir_load_acquire(&counters->inlined);
     stats->tasks_inlined += coir_load_relaxed(&counters->inlined);
     stats->switches += coir_load_relaxed(&counters->switches);
     stats->migrations += coir_load_relaxed(&counters->migrations);

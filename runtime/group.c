@@ -219,9 +219,8 @@ static void run_own_members(struct coir_group_state *group, struct coir_fiber *f
 
     while ((task = take_own_member(worker, group)) != NULL) {
         value = coir_inline_run(fiber, task);
-        worker = coir_current_worker();
+        worker = coir_load_relaxed(&fiber->worker);
         coir_group_member_done(worker, task, value, true);
-        coir_count(&worker->counters.finished);
         coir_count(&worker->counters.inlined);
         worker = tick(worker, fiber);
     }

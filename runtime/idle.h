@@ -7,9 +7,9 @@
  * searches, and whoever wakes a sleeper has put work where a searcher looks.
  *
  *     publisher                            sleeper
- *     P1 put work in outbox or inbox       S1 state = SLEEPING, sleeping += 1,
- *     P2 full barrier                         searching -= 1 if it searched
- *     P3 searching == 0, sleeping > 0?     S2 full barrier
+ *     P1 put work in outbox or inbox       S1 searching -= 1 if it searched,
+ *     P2 full barrier                         sleeping += 1, state = SLEEPING
+ *     P3 searching <= 0, sleeping > 0?     S2 full barrier
  *     P4 claim one: SLEEPING -> AWAKE,     S3 look at every source again
  *        searching += 1, wake its driver   S4 something there: take S1 back, or
  *                                             find that somebody claimed us
@@ -18,7 +18,12 @@
  * Why no work is stranded.  Between P1 and P3, and between S1 and S3, stands a
  * full barrier [S].  So either P3 sees the sleeper announced, and wakes it; or
  * S3 sees the work.  A publisher that finds a searcher leaves the work to it: a
- * searcher goes to sleep only through S1 to S4.
+ * searcher goes to sleep only through S1 to S4, and one that has found other work
+ * does as a publisher does, P2 to P4, if anything is left in an outbox.
+ *
+ * So `searching` must never count one who does not search.  A claim counts after
+ * it has succeeded; the claimed worker may have stopped by then, and the number
+ * be too small for a moment, or negative.  Then one too many is woken.
  *
  * A claimed worker counts as searching from the claim on, although it takes a
  * while to get up, so that two publishers in that time do not wake two.
@@ -57,7 +62,7 @@ static inline bool coir_idle_any(struct coir_idle *idle)
 static inline bool coir_idle_must_wake(struct coir_idle *idle)
 {
     coir_fence_seq_cst(); /* [S] */
-    return coir_load_relaxed(&idle->searching) == 0 && coir_load_relaxed(&idle->sleeping) > 0;
+    return coir_load_relaxed(&idle->searching) <= 0 && coir_load_relaxed(&idle->sleeping) > 0;
 }
 
 /* P4: try to claim the worker with this state.  True: wake its driver. */
@@ -67,12 +72,9 @@ static inline bool coir_idle_claim(struct coir_idle *idle, COIR_ATOMIC(uint32_t)
 
     if (coir_load_relaxed(state) != COIR_WORKER_SLEEPING)
         return false;
-    /* Counted first: the claimed worker may stop searching at once. */
-    coir_add_seq_cst(&idle->searching, 1);
-    if (!coir_cas_seq_cst(state, &sleeping, COIR_WORKER_AWAKE)) {
-        coir_sub_seq_cst(&idle->searching, 1);
+    if (!coir_cas_seq_cst(state, &sleeping, COIR_WORKER_AWAKE))
         return false;
-    }
+    coir_add_seq_cst(&idle->searching, 1);
     coir_sub_seq_cst(&idle->sleeping, 1);
     return true;
 }
@@ -89,7 +91,7 @@ static inline bool coir_idle_search(struct coir_idle *idle, int32_t limit)
 /* Stop searching.  Returns whether the caller was the last. */
 static inline bool coir_idle_stop_search(struct coir_idle *idle)
 {
-    return coir_sub_seq_cst(&idle->searching, 1) == 1;
+    return coir_sub_seq_cst(&idle->searching, 1) <= 1;
 }
 
 /* S1, S2: a worker that does not count as searching is about to sleep. */

@@ -380,7 +380,8 @@ static bool is_quiet(struct coir_runtime *runtime)
 
     coir_fence_seq_cst();
     for (int i = 0; i < runtime->worker_count; i++)
-        finished += coir_load_acquire(&runtime->workers[i].counters.finished);
+        finished += coir_load_acquire(&runtime->workers[i].counters.finished) +
+                    coir_load_acquire(&runtime->workers[i].counters.inlined);
     for (int i = 0; i < runtime->worker_count; i++)
         spawned += coir_load_acquire(&runtime->workers[i].counters.spawned);
     return finished == spawned;

@@ -118,7 +118,7 @@ void coir_task_cache_spill(struct coir_task_pool *pool, struct coir_task_cache *
 
 void coir_task_free_foreign(struct coir_task_pool *pool, struct coir_task *task)
 {
-    if (coir_load_relaxed(&task->shared) & COIR_TASK_EXTRA)
+    if (coir_load_relaxed(&task->shared) & COIR_TASK_OWNS)
         coir_task_drop_extra(pool, task);
     pthread_mutex_lock(&pool->lock);
     task->fn = NULL;
@@ -149,6 +149,7 @@ void coir_task_drop_extra(struct coir_task_pool *pool, struct coir_task *task)
 
     pthread_mutex_lock(&pool->lock); /* under which the dump reads names */
     task->extra = NULL;
+    coir_store_relaxed(&task->number, 0);
     coir_store_relaxed(&task->shared, COIR_TASK_DONE);
     pthread_mutex_unlock(&pool->lock);
     coir_sys_free(extra);

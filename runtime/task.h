@@ -56,6 +56,8 @@ struct coir_worker;
 #define COIR_TASK_PINNED ((uint64_t)16) /* never leaves its worker */
 #define COIR_TASK_EXTRA ((uint64_t)32)  /* has memory of its own behind `extra` */
 #define COIR_TASK_LARGE ((uint64_t)1 << 62) /* needs a larger stack than others */
+#define COIR_TASK_NUMBERED ((uint64_t)1 << 61) /* was asked for a name */
+#define COIR_TASK_OWNS (COIR_TASK_EXTRA | COIR_TASK_NUMBERED)
 #define COIR_TASK_JOINER ((((uint64_t)1 << 57) - 1) & ~(uint64_t)63)
 
 struct coir_task_extra {
@@ -168,7 +170,7 @@ void coir_task_pool_each(struct coir_task_pool *pool, void (*fn)(struct coir_tas
 
 struct coir_runtime *coir_task_runtime(const struct coir_task *task);
 
-/* Free what a task owns besides its descriptor. */
+/* Free what a task owns besides its descriptor, its name included. */
 void coir_task_drop_extra(struct coir_task_pool *pool, struct coir_task *task);
 
 #ifdef COIR_SMALL
@@ -194,7 +196,7 @@ static inline struct coir_task *coir_task_alloc(struct coir_task_pool *pool,
 static inline void coir_task_free(struct coir_task_pool *pool, struct coir_task_cache *cache,
                                   struct coir_task *task)
 {
-    if (__builtin_expect(coir_load_relaxed(&task->shared) & COIR_TASK_EXTRA, 0))
+    if (__builtin_expect(coir_load_relaxed(&task->shared) & COIR_TASK_OWNS, 0))
         coir_task_drop_extra(pool, task);
     task->fn = NULL;
     task->next = cache->free;

@@ -23,6 +23,7 @@
 
 #define LOOK_EVERY_TICKS 64
 #define LOOK_EVERY_NS 200000
+#define CALM_TICKS 7 /* looks in a row that may do without the clock */
 #define SPIN_NS 50000
 #define ASK_AGAIN_NS 3000
 #define LONE_BACKOFF_LEAST 1000000
@@ -215,12 +216,11 @@ static bool take_from(struct coir_worker *worker, struct coir_worker *victim)
     coir_item items[COIR_OUTBOX_MAX];
     uint32_t n = coir_outbox_take(&victim->outbox, items);
 
-    if (n && victim != worker) {
+    if (n && victim != worker)
         coir_store_relaxed(&worker->counters.handovers,
                            coir_load_relaxed(&worker->counters.handovers) + n);
-        if (coir_idle_any(&worker->runtime->idle))
-            coir_store_relaxed(&victim->keep, COIR_KEEP_NONE); /* after [A] */
-    }
+    if (n && coir_idle_any(&worker->runtime->idle))
+        coir_store_relaxed(&victim->keep, COIR_KEEP_NONE); /* after [A] */
     for (uint32_t i = 0; i < n; i++)
         coir_worker_push(worker, items[i]);
     return n > 0;
@@ -315,9 +315,27 @@ static void look_after_outbox(struct coir_worker *worker)
     }
 }
 
+/* Nothing to look at, as far as can be seen without the clock. */
+static bool is_calm(struct coir_worker *worker)
+{
+    return coir_inbox_empty(&worker->inbox) && !coir_load_relaxed(&worker->requests.head) &&
+           coir_timers_next(&worker->timers) == INT64_MAX &&
+           !coir_load_relaxed(&worker->timers.returns) && !worker->starved &&
+           !coir_outbox_full(&worker->outbox) && !coir_idle_any(&worker->runtime->idle) &&
+           worker->tick_budget == LOOK_EVERY_TICKS && !worker->runtime->driver->ready(worker);
+}
+
 void coir_worker_tick(struct coir_worker *worker)
 {
-    int64_t now = look(worker);
+    int64_t now;
+
+    if (worker->calm_ticks < CALM_TICKS && is_calm(worker)) {
+        worker->calm_ticks++;
+        worker->ticks = LOOK_EVERY_TICKS;
+        return;
+    }
+    worker->calm_ticks = 0;
+    now = look(worker);
 
     if (worker->runtime->driver->ready(worker))
         worker->runtime->driver->poll(worker);
@@ -539,7 +557,7 @@ static void finish(struct coir_worker *worker, struct coir_task *task, int value
     } else {
         coir_store_relaxed(&task->qpos, (uint64_t)(uint32_t)value);
         shared = coir_xchg_acq_rel(
-            &task->shared, COIR_TASK_DONE | (coir_load_relaxed(&task->shared) & COIR_TASK_EXTRA));
+            &task->shared, COIR_TASK_DONE | (coir_load_relaxed(&task->shared) & COIR_TASK_OWNS));
         if (shared & COIR_TASK_JOINER)
             coir_unpark((struct coir_fiber *)(shared & COIR_TASK_JOINER));
         if (shared & COIR_TASK_DETACHED)
@@ -619,6 +637,15 @@ static void ask(struct coir_worker *worker, int64_t keep)
     }
 }
 
+/* Whether something has been given that nobody has taken. */
+static bool anything_given(struct coir_runtime *runtime)
+{
+    for (int i = 0; i < runtime->worker_count; i++)
+        if (coir_outbox_full(&runtime->workers[i].outbox))
+            return true;
+    return false;
+}
+
 /* Whether another worker that is awake has more than `most` items queued. */
 static bool somebody_has_work(struct coir_worker *worker, int64_t most)
 {
@@ -626,11 +653,8 @@ static bool somebody_has_work(struct coir_worker *worker, int64_t most)
 
     for (int i = 0; i < runtime->worker_count; i++) {
         struct coir_worker *other = &runtime->workers[i];
-        if (other == worker)
-            continue;
-        if (coir_outbox_full(&other->outbox) ||
-            (coir_runqueue_length_hint(&other->queue) > most &&
-             coir_load_relaxed(&other->state) == COIR_WORKER_AWAKE))
+        if (other != worker && coir_runqueue_length_hint(&other->queue) > most &&
+            coir_load_relaxed(&other->state) == COIR_WORKER_AWAKE)
             return true;
     }
     return false;
@@ -732,6 +756,14 @@ static void wait_in_driver(struct coir_worker *worker, bool was_last)
     coir_sub_seq_cst(&runtime->idle.lookouts, 1);
 }
 
+/* Others may have given, and woken nobody, because this worker searched or was on
+   its way to; and it has found something else. */
+static void pass_on(struct coir_worker *worker)
+{
+    if (coir_idle_must_wake(&worker->runtime->idle) && anything_given(worker->runtime))
+        coir_worker_wake_one(worker->runtime);
+}
+
 /* This worker has found work.  Others may sleep on, but if something is queued
    behind it, or behind another, one of them must look after that. */
 static void appoint_lookout(struct coir_worker *worker)
@@ -758,7 +790,8 @@ static bool sleep_in_driver(struct coir_worker *worker, bool was_last)
         coir_count(&worker->counters.barriers);
         coir_sys_membarrier(MEMBARRIER_CMD_PRIVATE_EXPEDITED);
     }
-    if (has_own_work(worker, coir_sys_now()) || (was_last && somebody_has_work(worker, 1)))
+    if (has_own_work(worker, coir_sys_now()) || anything_given(runtime) ||
+        (was_last && somebody_has_work(worker, 1)))
         return coir_idle_retract(&runtime->idle, &worker->state);
 
     wait_in_driver(worker, was_last);
@@ -785,7 +818,7 @@ static bool find_work(struct coir_worker *worker)
             was_last = coir_idle_stop_search(&runtime->idle);
             searching = false;
         } else {
-            was_last = coir_load_relaxed(&runtime->idle.searching) == 0;
+            was_last = coir_load_relaxed(&runtime->idle.searching) <= 0;
         }
         searching = sleep_in_driver(worker, was_last);
     }
@@ -794,8 +827,10 @@ static bool find_work(struct coir_worker *worker)
     worker->lookout = LOOKOUT_LEAST;
     if (found && coir_runqueue_length_hint(&worker->queue) > 1 && coir_idle_any(&runtime->idle))
         coir_worker_offer(worker);
-    if (found)
+    if (found) {
+        pass_on(worker);
         appoint_lookout(worker);
+    }
     return found;
 }
 

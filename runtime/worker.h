@@ -30,6 +30,7 @@ enum coir_commit {
 };
 
 struct coir_counters {
+    /* finished: started by the loop; inlined: on another's stack. */
     COIR_ATOMIC(uint64_t) spawned, finished, inlined, switches, migrations, handovers, wakeups,
         sleeps, barriers, submitted, completed, timers_cancelled, signals;
 };
@@ -54,6 +55,7 @@ struct coir_worker {
     int64_t starved_until;
     int64_t tick_budget;    /* ticks per look, so that looks are 200 us apart */
     int64_t tick_time;      /* of the last look */
+    int calm_ticks;         /* looks since that found nothing */
     uint64_t tick_spawned;  /* counters.spawned then */
     uint64_t tick_head;     /* queue.head then, */
     int64_t head_since;     /* and since when it has been that */

@@ -75,7 +75,8 @@ COIR_API int coir_write_all_from(int fd, const void *buf, size_t len, size_t *do
 /*
  * Close a descriptor, once no operation is in flight on it.
  *
- * Operations in flight, of any task on any worker, are ended: each returns its
+ * Operations in flight, of any task of this run on any worker, are ended (those of
+ * another run are only waited for): each returns its
  * result if it has one, or else -EBADF.  Calls that begin meanwhile get
  * -EBADF.  Does its whole work even if the caller is cancelled or late.
  *

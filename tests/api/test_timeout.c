@@ -324,48 +324,119 @@ RunTest(timeout, a_cancel_after_the_deadline_was_noticed_wins_from_then_on)
     return 0;
 }
 
-/* asyncio: test_foreign_cancel_doesnt_timeout_if_not_expired. */
-struct limited_sleep {
+/* Ways to wait for ever. */
+static int sleep_on(void)
+{
+    return coir_sleep(COIR_FOREVER);
+}
+
+static int await_a_sleeper(void)
+{
+    return coir_await(coir_create_task(sleep_forever, NULL));
+}
+
+static int gather_sleepers(void)
+{
+    return coir_gather(COIR_CALL(sleep_forever, NULL), COIR_CALL(sleep_forever, NULL));
+}
+
+static int gather_all_sleepers(void)
+{
+    coir_call calls[] = { COIR_CALL(sleep_forever, NULL), COIR_CALL(sleep_forever, NULL) };
+    return coir_gather_all(calls, 2);
+}
+
+static int group_of_sleepers(void)
+{
+    coir_group group;
+    coir_group_init(&group);
+    for (int i = 0; i < 2; i++)
+        cr_assert_eq(coir_group_create_task(&group, sleep_forever, NULL), 0);
+    return coir_group_wait(&group);
+}
+
+static int group_of_a_sleeping_owner(void)
+{
+    coir_group group;
+    coir_group_init(&group);
+    coir_sleep(COIR_FOREVER);
+    return coir_group_wait(&group);
+}
+
+static int yield_on(void)
+{
+    int rc;
+    while ((rc = coir_yield()) == 0)
+        ;
+    return rc;
+}
+
+static int (*const ways_to_wait[])(void) = {
+    sleep_on,          await_a_sleeper,           gather_sleepers, gather_all_sleepers,
+    group_of_sleepers, group_of_a_sleeping_owner, yield_on,
+};
+
+struct limited {
+    int (*wait)(void);
     coir_duration limit;
-    int slept;
+    int waited;
     int timed_out;
     int next_call;
 };
 
-static int sleep_in_a_scope(void *arg)
+static int wait_in_a_scope(void *arg)
 {
-    struct limited_sleep *sleep = arg;
+    struct limited *limited = arg;
     coir_timeout limit;
-    coir_timeout_begin(&limit, sleep->limit);
-    sleep->slept = coir_sleep(COIR_FOREVER);
-    sleep->timed_out = coir_timeout_end(&limit);
-    sleep->next_call = coir_yield();
+    coir_timeout_begin(&limit, limited->limit);
+    limited->waited = limited->wait();
+    limited->timed_out = coir_timeout_end(&limit);
+    limited->next_call = coir_yield();
     return 0;
 }
 
+/* asyncio: test_foreign_cancel_doesnt_timeout_if_not_expired. */
 RunTest(timeout, a_cancel_from_outside_is_not_taken_for_the_scopes)
 {
-    struct limited_sleep sleep = { .limit = COIR_SECONDS(1000) };
-    coir_task *task = coir_create_task(sleep_in_a_scope, &sleep);
-    let_them_wait();
-    coir_cancel(task);
-    cr_assert_eq(coir_await(task), 0);
-    cr_assert_eq(sleep.slept, -ECANCELED);
-    cr_assert_eq(sleep.timed_out, 0);
-    cr_assert_eq(sleep.next_call, -ECANCELED);
+    for (size_t way = 0; way < LENGTH(ways_to_wait); way++) {
+        struct limited limited = { .wait = ways_to_wait[way], .limit = COIR_SECONDS(1000) };
+        coir_task *task = coir_create_task(wait_in_a_scope, &limited);
+        let_them_wait();
+        coir_cancel(task);
+        cr_assert_eq(coir_await(task), 0);
+        cr_assert_eq(limited.waited, -ECANCELED, "way %zu", way);
+        cr_assert_eq(limited.timed_out, 0, "way %zu", way);
+        cr_assert_eq(limited.next_call, -ECANCELED, "way %zu", way);
+    }
+    return 0;
+}
+
+RunTest(timeout, ends_every_way_to_wait)
+{
+    for (size_t way = 0; way < LENGTH(ways_to_wait); way++) {
+        struct limited limited = { .wait = ways_to_wait[way], .limit = COIR_MILLISECONDS(1) };
+        wait_in_a_scope(&limited);
+        cr_assert_eq(limited.waited, -ETIMEDOUT, "way %zu", way);
+        cr_assert_eq(limited.timed_out, 1, "way %zu", way);
+        cr_assert_eq(limited.next_call, 0, "way %zu", way);
+    }
     return 0;
 }
 
 RunTest(timeout, races_with_a_cancel_and_each_is_told_apart)
 {
-    for (int i = 0; i < check_scale(3000); i++) {
-        struct limited_sleep sleep = { .limit = COIR_MICROSECONDS(i % 100) };
-        coir_task *task = coir_create_task(sleep_in_a_scope, &sleep);
+    for (int i = 0; i < check_scale(7000); i++) {
+        size_t way = (size_t)i % LENGTH(ways_to_wait);
+        struct limited limited = { .wait = ways_to_wait[way],
+                                   .limit = COIR_MICROSECONDS(i % 100) };
+        coir_task *task = coir_create_task(wait_in_a_scope, &limited);
         cr_assert_eq(coir_sleep(COIR_MICROSECONDS(i * 7 % 100)), 0);
         coir_cancel(task);
         cr_assert_eq(coir_await(task), 0);
-        cr_assert_eq(sleep.timed_out, sleep.slept == -ETIMEDOUT);
-        cr_assert(sleep.timed_out || sleep.slept == -ECANCELED);
+        cr_assert_eq(limited.timed_out, limited.waited == -ETIMEDOUT, "way %zu: %d but %d", way,
+                     limited.timed_out, limited.waited);
+        cr_assert(limited.timed_out || limited.waited == -ECANCELED, "way %zu: %d", way,
+                  limited.waited);
     }
     return 0;
 }

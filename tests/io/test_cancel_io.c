@@ -219,6 +219,42 @@ RunTest(cancel_io, after_every_call_has_its_result_is_told_by_the_next)
     return 0;
 }
 
+struct limited {
+    int fd;
+    coir_duration limit;
+    ssize_t n;
+    int timed_out;
+};
+
+static int read_in_a_scope(void *arg)
+{
+    struct limited *limited = arg;
+    coir_timeout limit;
+    char byte;
+    coir_timeout_begin(&limit, limited->limit);
+    limited->n = coir_read(limited->fd, &byte, 1);
+    limited->timed_out = coir_timeout_end(&limit);
+    return 0;
+}
+
+RunTest(cancel_io, races_with_a_deadline_and_each_is_told_apart)
+{
+    int ends[2];
+    make_socketpair(ends);
+    for (int i = 0; i < check_scale(3000); i++) {
+        struct limited limited = { .fd = ends[0], .limit = COIR_MICROSECONDS(i % 100) };
+        coir_task *task = coir_create_task(read_in_a_scope, &limited);
+        cr_assert_eq(coir_sleep(COIR_MICROSECONDS(i * 7 % 100)), 0);
+        coir_cancel(task);
+        cr_assert_eq(coir_await(task), 0);
+        cr_assert_eq(limited.timed_out, limited.n == -ETIMEDOUT, "%d but %zd", limited.timed_out,
+                     limited.n);
+        cr_assert(limited.timed_out || limited.n == -ECANCELED, "%zd", limited.n);
+    }
+    close_ends(ends);
+    return 0;
+}
+
 RunTest(cancel_io, inside_a_shield_lets_a_read_wait)
 {
     int ends[2];

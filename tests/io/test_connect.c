@@ -639,3 +639,36 @@ RunTest(connect, cancelled_while_it_resolves_ends_either_way)
     }
     return 0;
 }
+
+/* Resolving is done elsewhere; who ended the wait for it must be told apart. */
+struct limited {
+    coir_duration limit;
+    int rc;
+    int timed_out;
+};
+
+static int connect_in_a_scope(void *arg)
+{
+    struct limited *limited = arg;
+    coir_timeout limit;
+    coir_timeout_begin(&limit, limited->limit);
+    limited->rc = coir_connect("no such host", "80");
+    limited->timed_out = coir_timeout_end(&limit);
+    return 0;
+}
+
+RunTest(connect, that_resolves_races_with_a_deadline_and_a_cancel)
+{
+    for (int i = 0; i < check_scale(1000); i++) {
+        struct limited limited = { .limit = COIR_MICROSECONDS(i % 100) };
+        coir_task *task = coir_create_task(connect_in_a_scope, &limited);
+        cr_assert_eq(coir_sleep(COIR_MICROSECONDS(i * 7 % 100)), 0);
+        coir_cancel(task);
+        cr_assert_eq(coir_await(task), 0);
+        cr_assert_eq(limited.timed_out, limited.rc == -ETIMEDOUT, "%d but %d", limited.timed_out,
+                     limited.rc);
+        cr_assert(limited.timed_out || limited.rc == -ECANCELED || limited.rc < -COIR_EAI_BASE,
+                  "%d", limited.rc);
+    }
+    return 0;
+}
