@@ -7,7 +7,7 @@
 #include <poll.h>
 
 #include "op.h"
-#include "runtime/park.h"
+#include "runtime/cancel.h"
 
 #define LEN_MAX ((size_t)0x7ffff000) /* what the kernel does in one call */
 
@@ -34,8 +34,11 @@ ssize_t coir_write(int fd, const void *buf, size_t len)
 int coir_read_exact(int fd, void *buf, size_t len, size_t *done)
 {
     size_t none = 0, *have = done ? done : &none;
+    int rc;
 
-    coir_fiber_of_caller("coir_read_exact");
+    rc = coir_cancel_pending(coir_fiber_of_caller("coir_read_exact"));
+    if (rc < 0)
+        return rc;
     while (*have < len) {
         ssize_t n = coir_read(fd, (char *)buf + *have, len - *have);
         if (n <= 0)
@@ -45,12 +48,16 @@ int coir_read_exact(int fd, void *buf, size_t len, size_t *done)
     return 0;
 }
 
-static int write_all(int fd, const void *buf, size_t len, size_t *done)
+static int write_all(const char *function, int fd, const void *buf, size_t len, size_t *done)
 {
+    int rc = coir_cancel_pending(coir_fiber_of_caller(function));
+
+    if (rc < 0)
+        return rc;
     while (*done < len) {
         ssize_t n = coir_write(fd, (const char *)buf + *done, len - *done);
-        if (n < 0)
-            return (int)n;
+        if (n <= 0)
+            return n < 0 ? (int)n : -EIO;
         *done += (size_t)n;
     }
     return 0;
@@ -58,16 +65,13 @@ static int write_all(int fd, const void *buf, size_t len, size_t *done)
 
 int coir_write_all_from(int fd, const void *buf, size_t len, size_t *done)
 {
-    coir_fiber_of_caller("coir_write_all_from");
-    return write_all(fd, buf, len, done);
+    return write_all("coir_write_all_from", fd, buf, len, done);
 }
 
 ssize_t coir_write_all(int fd, const void *buf, size_t len)
 {
     size_t done = 0;
-    int rc;
+    int rc = write_all("coir_write_all", fd, buf, len, &done);
 
-    coir_fiber_of_caller("coir_write_all");
-    rc = write_all(fd, buf, len, &done);
     return rc < 0 ? rc : (ssize_t)len;
 }

@@ -183,7 +183,7 @@ int coir_close(int fd)
         return -EBADF;
     entry = entry_of(fd);
     if (!entry)
-        return -ENOMEM;
+        return coir_sys_close(fd); /* nobody can have begun anything */
     await_closing(entry);
     word = coir_load_seq_cst(entry);
     do

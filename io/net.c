@@ -245,9 +245,16 @@ int coir_connect(const char *host, const char *service)
     if (rc < 0)
         return rc;
     for (const struct addrinfo *at = list; at; at = at->ai_next) {
+        int pending;
+
         rc = connect_to(at);
-        if (rc >= 0 || coir_cancel_pending(coir_fiber_of_caller("coir_connect")))
+        if (rc >= 0)
             break;
+        pending = coir_cancel_pending(coir_fiber_of_caller("coir_connect"));
+        if (pending < 0) {
+            rc = pending;
+            break;
+        }
     }
     coir_sys_freeaddrinfo(list);
     return rc;

@@ -184,7 +184,9 @@ static void uring_wait(struct coir_worker *worker, int64_t deadline)
                                          .tv_nsec = left % 1000000000 };
     struct io_uring_cqe *cqe;
 
-    if (left < 0 || ring->missed) {
+    if (!ring->wake_armed)
+        arm_wake(ring);
+    if (left < 0 || ring->missed || !ring->wake_armed) {
         uring_poll(worker);
         return;
     }

@@ -110,7 +110,9 @@ static inline uint64_t coir_local_add(_Atomic(uint64_t) *p, uint64_t n)
     __asm__ volatile("xaddq %0, %1" : "+r"(n), "+m"(*(uint64_t *)p) : : "memory", "cc");
     return n;
 #else
-    return atomic_fetch_add_explicit(p, n, memory_order_relaxed);
+    n = atomic_fetch_add_explicit(p, n, memory_order_relaxed);
+    __asm__ volatile("" ::: "memory");
+    return n;
 #endif
 }
 
@@ -129,8 +131,10 @@ static inline bool coir_local_cas(_Atomic(uintptr_t) *p, uintptr_t expected, uin
                      : "memory");
     return swapped;
 #else
-    return atomic_compare_exchange_strong_explicit(p, &expected, value, memory_order_relaxed,
-                                                   memory_order_relaxed);
+    bool swapped = atomic_compare_exchange_strong_explicit(
+        p, &expected, value, memory_order_relaxed, memory_order_relaxed);
+    __asm__ volatile("" ::: "memory");
+    return swapped;
 #endif
 }
 

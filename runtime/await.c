@@ -180,7 +180,7 @@ static int run_and_release(struct coir_worker *worker, struct coir_task *task)
     int value = coir_inline_run(fiber, task);
 
     worker = coir_load_relaxed(&fiber->worker); /* it may have moved */
-    coir_count(&worker->counters.inlined);
+    coir_count_end(&worker->counters.inlined);
     coir_task_free(&worker->runtime->tasks, &worker->tasks, task);
     return value_for(fiber, value);
 }

@@ -131,10 +131,8 @@ int coir_blocking_run(struct coir_job *job)
         rc = coir_cancel_prepare(fiber);
         if (rc == 0)
             coir_park(fiber, "thread", job);
-        else if (coir_cas_acq_rel(&job->state, &state, ABANDONED)) {
-            coir_cancel_pending(fiber); /* tells the scope that is answerable */
-            return rc;
-        }
+        else if (coir_cas_acq_rel(&job->state, &state, ABANDONED))
+            return coir_cancel_deliver(fiber, rc);
     }
     return 0;
 }

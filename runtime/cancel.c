@@ -156,6 +156,13 @@ int coir_cancel_pending(struct coir_fiber *fiber)
     return coir_cancel_certainly_none(fiber) ? 0 : pending_slow(fiber);
 }
 
+int coir_cancel_deliver(struct coir_fiber *fiber, int reason)
+{
+    int pending = coir_cancel_pending(fiber);
+
+    return pending ? pending : reason;
+}
+
 int coir_cancel_pending_outside(struct coir_fiber *fiber, struct coir_scope *scope, bool tell)
 {
     struct walk walk = { 0 };

@@ -97,6 +97,10 @@ static inline bool coir_cancel_certainly_none(struct coir_fiber *fiber)
  */
 int coir_cancel_prepare(struct coir_fiber *fiber);
 
+/* What a wait returns that ended for the reason found while preparing it: what is
+   pending now, and told to the scope that is answerable. */
+int coir_cancel_deliver(struct coir_fiber *fiber, int reason);
+
 /* The reason from outside of an open scope, for the task that opened it: the
    caller, or one that waits for the caller.  With tell, the scope that is
    answerable is told. */

@@ -221,7 +221,7 @@ static void run_own_members(struct coir_group_state *group, struct coir_fiber *f
         value = coir_inline_run(fiber, task);
         worker = coir_load_relaxed(&fiber->worker);
         coir_group_member_done(worker, task, value, true);
-        coir_count(&worker->counters.inlined);
+        coir_count_end(&worker->counters.inlined);
         worker = tick(worker, fiber);
     }
 }
@@ -235,9 +235,9 @@ static void join(struct coir_group_state *group, struct coir_fiber *fiber)
     if (coir_add_acq_rel(&group->count, others) + others == 0)
         return;
     while (coir_load_acquire(&group->count) != 0) {
-        int rc = 0;
-        if (!asked && (coir_cancel_prepare(fiber), rc = coir_cancel_pending_outside(
-                                                       fiber, &group->scope, false)) != 0) {
+        int rc = asked ? 0 : coir_cancel_prepare(fiber);
+
+        if (rc == -ENOMEM || (!asked && coir_cancel_pending_outside(fiber, &group->scope, false))) {
             cancel_group(group);
             asked = true;
         } else {

@@ -264,7 +264,7 @@ int coir_sys_getaddrinfo(const char *host, const char *service, const struct add
     int rc = getaddrinfo(host, service, hints, ret_list);
 
     *ret_eai = rc == EAI_SYSTEM ? 0 : rc;
-    return rc == EAI_SYSTEM ? -errno : 0;
+    return rc == EAI_SYSTEM ? -(errno ? errno : EIO) : 0;
 }
 
 void coir_sys_freeaddrinfo(struct addrinfo *list)

@@ -46,8 +46,7 @@ static int wait_for_timer(struct coir_fiber *fiber, struct coir_timer *timer)
     if (coir_timer_release(&worker->timers, timer))
         return 0;
     coir_count(&worker->counters.timers_cancelled);
-    coir_cancel_pending(fiber); /* tells the scope that is answerable */
-    return rc;
+    return coir_cancel_deliver(fiber, rc);
 }
 
 static int sleep_until(const char *function, int64_t when)

@@ -347,6 +347,8 @@ void coir_worker_tick(struct coir_worker *worker)
 bool coir_worker_turn_is_over(struct coir_worker *worker)
 {
     coir_worker_tick(worker);
+    if (worker->calm_ticks)
+        return false; /* it did not read the clock */
     return coir_runqueue_length_hint(&worker->queue) > 0 &&
            worker->tick_time - worker->head_since >= LOOK_EVERY_NS;
 }
@@ -563,7 +565,7 @@ static void finish(struct coir_worker *worker, struct coir_task *task, int value
         if (shared & COIR_TASK_DETACHED)
             coir_task_free(&runtime->tasks, &worker->tasks, task);
     }
-    coir_count(&worker->counters.finished);
+    coir_count_end(&worker->counters.finished);
     if (__builtin_expect(coir_load_relaxed(&runtime->stopping), 0))
         coir_runtime_check_quiet(runtime);
 }
@@ -785,6 +787,7 @@ static bool sleep_in_driver(struct coir_worker *worker, bool was_last)
     struct coir_runtime *runtime = worker->runtime;
 
     coir_idle_announce(&runtime->idle, &worker->state);
+    was_last |= coir_load_relaxed(&runtime->idle.searching) <= 0;
     ask(worker, COIR_KEEP_NONE);
     if (was_last && runtime->worker_count > 1) {
         coir_count(&worker->counters.barriers);
@@ -805,7 +808,7 @@ static bool find_work(struct coir_worker *worker)
     bool searching = false, found = false;
 
     while (!found && !coir_load_acquire(&runtime->stop)) {
-        bool was_last = false;
+        bool was_last = false; /* of those who searched */
 
         found = find_own(worker) || take_from_anyone(worker);
         if (found)
@@ -817,8 +820,6 @@ static bool find_work(struct coir_worker *worker)
                 continue;
             was_last = coir_idle_stop_search(&runtime->idle);
             searching = false;
-        } else {
-            was_last = coir_load_relaxed(&runtime->idle.searching) <= 0;
         }
         searching = sleep_in_driver(worker, was_last);
     }

@@ -5,8 +5,6 @@
 
 #include "api/in_run.h"
 
-#define OrderTest(name) RunTestOn(1, order, name, .init = forget_debug)
-
 struct line {
     char text[200];
     size_t len;
@@ -40,7 +38,8 @@ static coir_task *start_writer(struct line *line, char letter, int times)
     return coir_create_task_copy(write_and_yield, &writer, sizeof writer);
 }
 
-OrderTest(children_start_at_the_creators_next_suspension_in_creation_order)
+RunTestOn(1, order, children_start_at_the_creators_next_suspension_in_creation_order,
+          .init = forget_debug)
 {
     struct line line = { 0 };
     coir_task *tasks[5];
@@ -55,7 +54,7 @@ OrderTest(children_start_at_the_creators_next_suspension_in_creation_order)
     return 0;
 }
 
-OrderTest(yielding_tasks_take_turns)
+RunTestOn(1, order, yielding_tasks_take_turns, .init = forget_debug)
 {
     struct line line = { 0 };
     coir_task *a = start_writer(&line, 'a', 4);
@@ -69,7 +68,7 @@ OrderTest(yielding_tasks_take_turns)
     return coir_await(c);
 }
 
-OrderTest(yield_goes_behind_tasks_created_before_it)
+RunTestOn(1, order, yield_goes_behind_tasks_created_before_it, .init = forget_debug)
 {
     struct line line = { 0 };
     coir_task *a = start_writer(&line, 'a', 2);
@@ -83,7 +82,7 @@ OrderTest(yield_goes_behind_tasks_created_before_it)
     return coir_await(b);
 }
 
-OrderTest(await_of_an_unstarted_task_runs_it_ahead_of_older_ones)
+RunTestOn(1, order, await_of_an_unstarted_task_runs_it_ahead_of_older_ones, .init = forget_debug)
 {
     struct line line = { 0 };
     coir_task *older = start_writer(&line, 'o', 1);
@@ -100,7 +99,7 @@ static int write_once(void *arg)
     return 0;
 }
 
-OrderTest(gather_starts_its_calls_in_their_order)
+RunTestOn(1, order, gather_starts_its_calls_in_their_order, .init = forget_debug)
 {
     struct line line = { 0 };
     struct writer a = { &line, 'a', 1 }, b = { &line, 'b', 1 }, c = { &line, 'c', 1 };
@@ -110,7 +109,7 @@ OrderTest(gather_starts_its_calls_in_their_order)
     return 0;
 }
 
-OrderTest(gather_begins_with_its_first_call_ahead_of_older_tasks)
+RunTestOn(1, order, gather_begins_with_its_first_call_ahead_of_older_tasks, .init = forget_debug)
 {
     struct line line = { 0 };
     struct writer a = { &line, 'a', 1 }, b = { &line, 'b', 1 };
@@ -128,7 +127,7 @@ static int sleep_then_write(void *arg)
     return 0;
 }
 
-OrderTest(woken_tasks_run_in_the_order_in_which_they_were_woken)
+RunTestOn(1, order, woken_tasks_run_in_the_order_in_which_they_were_woken, .init = forget_debug)
 {
     struct line line = { 0 };
     struct writer writers[5];
@@ -148,7 +147,7 @@ OrderTest(woken_tasks_run_in_the_order_in_which_they_were_woken)
     return 0;
 }
 
-OrderTest(woken_and_new_tasks_share_one_queue)
+RunTestOn(1, order, woken_and_new_tasks_share_one_queue, .init = forget_debug)
 {
     struct line line = { 0 };
     struct writer sleeper = { &line, 's', 1 };
@@ -164,7 +163,7 @@ OrderTest(woken_and_new_tasks_share_one_queue)
     return coir_await(asleep);
 }
 
-OrderTest(yield_with_nobody_else_ready_comes_back)
+RunTestOn(1, order, yield_with_nobody_else_ready_comes_back, .init = forget_debug)
 {
     for (int i = 0; i < check_scale(100000); i++)
         cr_assert_eq(coir_yield(), 0);

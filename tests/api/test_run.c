@@ -112,6 +112,10 @@ Test(run, options_that_make_no_sense_are_einval)
         { .driver = -1 },
         { .driver = 99 },
         { .shutdown_grace = -1 },
+        { .stack_bytes = SIZE_MAX },
+        { .rescue_signal = SIGKILL },
+        { .rescue_signal = SIGUSR1 },
+        { .rescue_signal = 9999 },
     };
     for (size_t i = 0; i < LENGTH(senseless); i++)
         assert_refused(&senseless[i]);
@@ -206,6 +210,47 @@ Test(run, without_cpu_pinning_workers_may_use_every_cpu_allowed)
     cr_assert_eq(sched_getaffinity(0, sizeof allowed, &allowed), 0);
     cr_assert_eq(coir_run(count_own_cpus, &cpus), 0);
     cr_assert_eq(cpus, CPU_COUNT(&allowed));
+}
+
+/* A task behind a worker that computes, without a call of coir, until it has
+   started elsewhere. */
+static int compute_until_child_started(void *started)
+{
+    coir_task *child = coir_create_task(count, started);
+    while (!atomic_load((atomic_int *)started))
+        ;
+    return coir_await(child);
+}
+
+Test(run, tasks_behind_a_busy_worker_start_whatever_the_rescue_signal)
+{
+    int signals[] = { 0, SIGURG, SIGCHLD, SIGWINCH };
+    setenv("COIR_WORKERS", "2", 1);
+    for (size_t i = 0; i < LENGTH(signals); i++) {
+        atomic_int started = 0;
+        coir_options options = { .rescue_signal = signals[i] };
+        cr_assert_eq(coir_run_with(&options, compute_until_child_started, &started), 0);
+    }
+}
+
+static int compute_for_a_while(void *ended)
+{
+    coir_task *child = coir_create_task(count, ended);
+    int64_t until = coir_now() + COIR_MILLISECONDS(20);
+    while (coir_now() < until)
+        ;
+    return coir_await(child);
+}
+
+Test(run, without_a_rescue_signal_sends_none)
+{
+    atomic_int ended = 0;
+    coir_stats stats;
+    coir_options options = { .rescue_signal = -1 };
+    setenv("COIR_WORKERS", "2", 1);
+    cr_assert_eq(coir_run_with(&options, compute_for_a_while, &ended), 0);
+    coir_stats_get(&stats);
+    cr_assert_eq(stats.signals, 0);
 }
 
 static int compare_thread(void *arg)

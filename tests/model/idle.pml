@@ -12,12 +12,8 @@
  *
  *   -DNO_BARRIER   the last searcher makes no membarrier    the claim is wrong
  *   -DNO_RECHECK   sleepers do not look again               the claim is wrong
- *   -DNO_PASS_ON   who has found work wakes nobody          the claim is wrong
- *                  for the work that was left to it
  */
-#ifndef TASKS
-#define TASKS 3
-#endif
+#define TASKS 2
 
 #define OWNER 0
 #define WORKERS 3
@@ -128,12 +124,12 @@ inline claim(w)
     fi
 }
 
-/* coir_worker_wake_one() */
+/* coir_worker_wake_one(), if anything has been given */
 inline wake_one(p)
 {
     fence(p);
     if
-    :: searching <= 0 ->
+    :: memory[OUTBOX] > 0 && searching <= 0 ->
        if
        :: sleeping > 0 ->
           do
@@ -200,7 +196,10 @@ inline offer()
        :: store(OWNER, KEEP, KEEP_ONE) /* may_give_lone() says no */
        fi
     :: else
-    fi
+    fi;
+    box = 0;
+    idle = false;
+    wanted = false
 }
 
 active proctype owner()
@@ -229,14 +228,15 @@ inline ask(what)
     if
     :: keep > what -> store(me, KEEP, what)
     :: else
-    fi
+    fi;
+    keep = 0
 }
 
 /* take_from_anyone(): a compare-and-swap is a fence. */
 inline take()
 {
-    fence(me);
     atomic {
+        buffer[me].n == 0;
         found = memory[OUTBOX] > 0;
         memory[OUTBOX] = 0
     };
@@ -246,7 +246,8 @@ inline take()
        if
        :: idle -> store(me, KEEP, KEEP_NONE)
        :: else
-       fi
+       fi;
+       idle = false
     :: else
     fi
 }
@@ -258,16 +259,28 @@ inline retract()
     :: atomic { asleep[me] -> asleep[me] = false };
        sleeping--;
        searches = false
-    :: !asleep[me] -> /* claimed: counts as searching */
-       searches = true
+    :: !asleep[me] -> searches = true /* claimed */
     fi
+}
+
+inline look_again()
+{
+#ifndef NO_RECHECK
+    again = memory[OUTBOX] > 0;
+    if
+    :: was_last && !again -> again = memory[LENGTH] > 1
+    :: else
+    fi
+#else
+    again = false
+#endif
 }
 
 inline sleep_in_driver()
 {
+    fence(me);
     sleeping++;
     asleep[me] = true;
-    fence(me);
     ask(KEEP_NONE);
     if
     :: was_last ->
@@ -278,28 +291,43 @@ inline sleep_in_driver()
 #endif
     :: else
     fi;
-#ifndef NO_RECHECK
-    again = memory[OUTBOX] > 0;
+    look_again();
     if
-    :: was_last && !again -> again = memory[LENGTH] > 1
-    :: else
-    fi;
-#endif
-    if
-    :: again
+    :: again -> again = false
     :: else ->
-       atomic { blocked[me] = true; fence(me) };
+       blocked[me] = true;
 end:   atomic {
            woken[me] ->
            woken[me] = false;
            blocked[me] = false
        }
     fi;
-    again = false;
+    was_last = false;
     retract()
 }
 
-/* find_work(), and what was found has been run. */
+inline start_search()
+{
+    fence(me);
+    if
+    :: searching < MAX_SEARCHERS ->
+       searching++;
+       searches = true
+    :: else -> was_last = searching <= 0
+    fi
+}
+
+inline stop_search()
+{
+    atomic {
+        buffer[me].n == 0;
+        was_last = searching <= 1;
+        searching--;
+        searches = false
+    }
+}
+
+/* find_work(); what was found takes no time. */
 proctype worker(byte me)
 {
     byte keep;
@@ -308,15 +336,7 @@ proctype worker(byte me)
     do
     :: take();
        if
-       :: !found && !searches ->
-          fence(me);
-          if
-          :: searching < MAX_SEARCHERS ->
-             searching++;
-             searches = true
-          :: else ->
-             was_last = false
-          fi
+       :: !found && !searches -> start_search()
        :: else
        fi;
        if
@@ -324,37 +344,22 @@ proctype worker(byte me)
           ask(KEEP_ONE);
           take();
           if
-          :: !found ->
-             ask(KEEP_NONE);
-             fence(me);
-             atomic {
-                 was_last = searching <= 1;
-                 searching--
-             };
-             searches = false
+          :: !found -> stop_search()
           :: else
           fi
        :: else
        fi;
        if
-       :: !found ->
-          sleep_in_driver()
+       :: !found -> sleep_in_driver()
        :: else ->
-          fence(me);
           if
-          :: searches -> searching--
+          :: searches -> stop_search()
           :: else
           fi;
-          searches = false;
-#ifndef NO_PASS_ON
-          if
-          :: memory[OUTBOX] > 0 -> wake_one(me)
-          :: else
-          fi
-#endif
-       fi;
-       found = false;
-       was_last = false
+          was_last = false;
+          found = false;
+          wake_one(me) /* for what was left to it */
+       fi
     od
 }
 
