@@ -6,13 +6,6 @@
 
 #include "task.h"
 
-/* Tasks on one fiber, one awaited by the other. */
-#ifdef COIR_SMALL
-#define COIR_INLINE_MAX 3
-#else
-#define COIR_INLINE_MAX 64
-#endif
-
 /* Make a descriptor.  flags: for its shared word.  NULL when memory is out. */
 struct coir_task *coir_task_make(struct coir_worker *worker, const coir_task_options *options,
                                  coir_fn *fn, const void *arg, void *site, uint64_t flags);

@@ -87,13 +87,19 @@ static struct coir_task *waiter_of(struct coir_task *task, struct coir_scope **r
     return joiner->task;
 }
 
+/* So many tasks are looked at: all that can be on one fiber, and a few more.  Those
+   further out pass a cancel on by themselves, as they are woken. */
+#define LOOK_AT_MOST 64
+
+_Static_assert(LOOK_AT_MOST >= COIR_INLINE_MAX, "one fiber's tasks are all looked at");
+
 /* Walk outwards, beginning with a scope of `task`. */
 static void walk_task(struct coir_fiber *fiber, struct coir_task *task, struct coir_scope *scope,
                       struct walk *walk)
 {
-    while (look_at_scopes(scope, task == fiber->task, walk)) {
+    for (int looked = 0; look_at_scopes(scope, task == fiber->task, walk); looked++) {
         walk->cancelled |= is_asked(task);
-        task = waiter_of(task, &scope);
+        task = looked < LOOK_AT_MOST ? waiter_of(task, &scope) : NULL;
         if (!task) {
             walk->cancelled |= coir_load_seq_cst(fiber->stopping);
             return;

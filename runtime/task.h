@@ -138,6 +138,13 @@ static inline struct coir_task *coir_item_task(coir_item item)
     return (struct coir_task *)(item & ~COIR_ITEM_BITS);
 }
 
+/* Tasks on one fiber, one awaited by the other. */
+#ifdef COIR_SMALL
+#define COIR_INLINE_MAX 3
+#else
+#define COIR_INLINE_MAX 64
+#endif
+
 /* Where the tasks of one runtime come from. */
 struct coir_task_pool {
     pthread_mutex_t lock;

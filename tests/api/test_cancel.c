@@ -2,6 +2,7 @@
  * coir_cancel and coir_check: a cancel is an error code, and stays one.
  */
 #include <pthread.h>
+#include <string.h>
 
 #include "api/in_run.h"
 
@@ -278,6 +279,30 @@ RunTest(cancel, by_several_tasks_at_once_is_one_cancel)
         cr_assert_eq(coir_await(victim), -ECANCELED);
         cr_assert_eq(atomic_load(&told), 1);
     }
+    return 0;
+}
+
+RunTest(cancel, leaves_calls_that_never_suspend_alone)
+{
+    atomic_int told = 0;
+    coir_timeout limit;
+    coir_task *self = coir_current_task();
+    coir_task *other = coir_create_task(count_cancel, &told);
+    int64_t deadline = coir_now() + COIR_SECONDS(1000);
+
+    coir_cancel(self);
+    coir_timeout_begin(&limit, COIR_FOREVER);
+    coir_timeout_reschedule(&limit, deadline);
+    cr_assert_eq(coir_deadline(), deadline);
+    cr_assert_eq(coir_timeout_end(&limit), 0);
+    cr_assert_eq(coir_current_task(), self);
+    cr_assert_eq(coir_task_done(self), false);
+    cr_assert_not_null(coir_task_name(self));
+    cr_assert_str_eq(coir_err_name(-ECANCELED), "ECANCELED");
+    cr_assert_gt(strlen(coir_strerror(-ECANCELED)), 0);
+    coir_cancel(other);
+    cr_assert_eq(coir_await(other), -ECANCELED);
+    cr_assert_eq(atomic_load(&told), 1);
     return 0;
 }
 

@@ -561,6 +561,21 @@ RunTest(group, errors_after_a_cancel_are_returned)
     return 0;
 }
 
+RunTest(group, cancel_works_in_a_cancelled_task)
+{
+    atomic_int told = 0;
+    coir_group group;
+    coir_group_init(&group);
+    cr_assert_eq(coir_group_create_task(&group, count_cancel, &told), 0);
+    coir_cancel(coir_current_task());
+    coir_group_cancel(&group);
+    cr_assert_eq(coir_group_create_task(&group, count_cancel, &told), -ECANCELED);
+    int rc = coir_group_wait(&group);
+    cr_assert(rc == 0 || rc == -ECANCELED, "%d", rc);
+    cr_assert_eq(atomic_load(&told), 1);
+    return 0;
+}
+
 static int cancel_group(void *group)
 {
     coir_group_cancel(group);

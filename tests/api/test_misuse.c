@@ -326,6 +326,19 @@ Test(misuse, group_wait_twice)
     expect_abort(wait_for_a_group_twice, "coir_group_wait");
 }
 
+static int create_in_a_closed_group(UNUSED void *arg)
+{
+    coir_group group;
+    coir_group_init(&group);
+    coir_group_wait(&group);
+    return coir_group_create_task(&group, return_zero, NULL);
+}
+
+Test(misuse, group_create_task_after_group_wait)
+{
+    expect_abort(create_in_a_closed_group, "coir_group_create_task");
+}
+
 /* What belongs to the culprit, in another task's hands. */
 static int end_it(void *timeout)
 {
@@ -443,6 +456,7 @@ OUTSIDE(coir_create_task_copy, coir_create_task_copy(return_zero, own.buf, 1))
 OUTSIDE(coir_create_task_with, coir_create_task_with(NULL, return_zero, NULL))
 OUTSIDE(coir_yield, coir_yield())
 OUTSIDE(coir_check, coir_check())
+OUTSIDE(coir_deadline, coir_deadline())
 OUTSIDE(coir_sleep, coir_sleep(0))
 OUTSIDE(coir_sleep_until, coir_sleep_until(0))
 OUTSIDE(coir_gather_array, coir_gather_array(&own.call, 1))
@@ -494,6 +508,7 @@ Test(misuse, time_calls_outside_a_task)
         CALL(coir_sleep_until),
         CALL(coir_timeout_begin),
         CALL(coir_timeout_begin_at),
+        CALL(coir_deadline),
     };
     expect_aborts_outside(calls, LENGTH(calls));
 }
@@ -551,6 +566,11 @@ OUTSIDE(coir_await, coir_await(lent.task))
 OUTSIDE(coir_wait_for, coir_wait_for(lent.task, COIR_SECONDS(1)))
 OUTSIDE(coir_cancel_await, coir_cancel_await(lent.task))
 OUTSIDE(coir_group_wait, coir_group_wait(lent.group))
+OUTSIDE(coir_group_create_task, coir_group_create_task(lent.group, return_zero, NULL))
+OUTSIDE(coir_group_create_task_copy,
+        coir_group_create_task_copy(lent.group, return_zero, own.buf, 1))
+OUTSIDE(coir_group_create_task_with,
+        coir_group_create_task_with(lent.group, NULL, return_zero, NULL))
 OUTSIDE_VOID(coir_shield_end, coir_shield_end(lent.shield))
 OUTSIDE(coir_timeout_end, coir_timeout_end(lent.timeout))
 OUTSIDE_VOID(coir_timeout_reschedule, coir_timeout_reschedule(lent.timeout, 1))
@@ -558,8 +578,15 @@ OUTSIDE_VOID(coir_timeout_reschedule, coir_timeout_reschedule(lent.timeout, 1))
 Test(misuse, calls_on_a_tasks_things_from_a_foreign_thread)
 {
     static const struct outside calls[] = {
-        CALL(coir_await),      CALL(coir_wait_for),    CALL(coir_cancel_await),
-        CALL(coir_group_wait), CALL(coir_shield_end),  CALL(coir_timeout_end),
+        CALL(coir_await),
+        CALL(coir_wait_for),
+        CALL(coir_cancel_await),
+        CALL(coir_group_create_task),
+        CALL(coir_group_create_task_copy),
+        CALL(coir_group_create_task_with),
+        CALL(coir_group_wait),
+        CALL(coir_shield_end),
+        CALL(coir_timeout_end),
         CALL(coir_timeout_reschedule),
     };
     for (size_t i = 0; i < LENGTH(calls); i++) {

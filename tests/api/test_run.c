@@ -3,9 +3,12 @@
  * at the end, several runs.
  */
 #include <dirent.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
 #include <pthread.h>
 #include <sched.h>
 #include <string.h>
+#include <sys/prctl.h>
 
 #include "api/forked.h"
 
@@ -262,6 +265,65 @@ Test(run, never_runs_tasks_on_the_calling_thread)
 {
     pid_t caller = thread_id();
     cr_assert_eq(coir_run(compare_thread, &caller), 1);
+}
+
+/* -------------------------------------------------------- what is refused --- */
+
+static void run_and_exit_with_errno(UNUSED void *arg)
+{
+    atomic_int runs = 0;
+    setenv("COIR_WORKERS", "2", 1);
+    int rc = coir_run(count, &runs);
+    _exit(atomic_load(&runs) == 0 && rc < 0 ? -rc : 0);
+}
+
+/* Let io_uring_setup() fail with this, as containers do. */
+static void forbid_io_uring(int error)
+{
+    struct sock_filter filter[] = {
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_io_uring_setup, 0, 1),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | (unsigned)error),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+    };
+    struct sock_fprog program = { LENGTH(filter), filter };
+    cr_assert_eq(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), 0);
+    cr_assert_eq(prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program), 0);
+}
+
+static void run_without_io_uring(void *error)
+{
+    forbid_io_uring(*(int *)error);
+    run_and_exit_with_errno(NULL);
+}
+
+Test(run, where_io_uring_is_refused_returns_the_errno_and_says_why)
+{
+    int errors[] = { EPERM, ENOSYS, ENOMEM };
+    for (size_t i = 0; i < LENGTH(errors); i++) {
+        struct outcome outcome = in_child(run_without_io_uring, &errors[i]);
+        cr_assert(WIFEXITED(outcome.status) && WEXITSTATUS(outcome.status) == errors[i],
+                  "status %#x, stderr: %s", outcome.status, outcome.err);
+        cr_assert_eq(count_lines(outcome.err), 1, "stderr: %s", outcome.err);
+        cr_assert_not_null(strstr(outcome.err, "io_uring"), "stderr: %s", outcome.err);
+    }
+}
+
+/* Limits on threads do not hold for root. */
+static void run_without_threads(void *arg)
+{
+    struct rlimit one = { 1, 1 };
+    if (getuid() == 0)
+        cr_assert_eq(setuid(65534), 0);
+    cr_assert_eq(setrlimit(RLIMIT_NPROC, &one), 0);
+    run_and_exit_with_errno(arg);
+}
+
+Test(run, where_no_thread_can_be_started_is_eagain)
+{
+    struct outcome outcome = in_child(run_without_threads, NULL);
+    cr_assert(WIFEXITED(outcome.status) && WEXITSTATUS(outcome.status) == EAGAIN,
+              "status %#x, stderr: %s", outcome.status, outcome.err);
 }
 
 /* ---------------------------------------------------------- left over --- */

@@ -1,8 +1,6 @@
 /*
  * coir_close is a fence: what is in flight ends first.
  */
-#include <pthread.h>
-
 #include "io/ends.h"
 
 RunTest(close, closes)
@@ -177,11 +175,33 @@ RunTest(close, in_a_cancelled_task_still_ends_what_is_in_flight)
     coir_cancel(coir_current_task());
     cr_assert_eq(coir_close(ends[0]), 0);
     cr_assert_not(is_open(ends[0]));
-    while (!coir_task_done(task))
-        sched_yield();
     cr_assert_eq(coir_await(task), 0);
     cr_assert_eq(user.rc, -EBADF);
     return coir_close(ends[1]);
+}
+
+static int close_fd(void *fd)
+{
+    return coir_close(*(int *)fd);
+}
+
+RunTest(close, cancelled_at_random_always_does_its_whole_work)
+{
+    for (int i = 0; i < check_scale(1000); i++) {
+        int ends[2];
+        make_pipe(ends);
+        struct user user = { .fd = ends[0] };
+        coir_task *reader = coir_create_task(read_it, &user);
+        coir_task *closer = coir_create_task(close_fd, &ends[0]);
+        for (int k = 0; k < i % 5; k++)
+            cr_assert_eq(coir_yield(), 0);
+        cr_assert_eq(coir_cancel_await(closer), 0);
+        cr_assert_not(is_open(ends[0]));
+        cr_assert_eq(coir_await(reader), 0);
+        cr_assert_eq(user.rc, -EBADF);
+        cr_assert_eq(coir_close(ends[1]), 0);
+    }
+    return 0;
 }
 
 struct closer {

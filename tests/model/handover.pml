@@ -10,9 +10,9 @@
  *   -DCLAIM_IN_TWO_STEPS   claim loads, then stores           wrong
  *   -DRAISE_AFTER_GIVING   `keep` is raised after publishing  wrong
  */
-#define ITEMS 6
+#define ITEMS 5
 #define SLOTS 2
-#define SIGNALS 2
+#define SIGNALS 1
 
 #define EMPTY 0
 #define TAKING 16

@@ -281,6 +281,7 @@ inline sleep_in_driver()
     fence(me);
     sleeping++;
     asleep[me] = true;
+    was_last = was_last || searching <= 0;
     ask(KEEP_NONE);
     if
     :: was_last ->
@@ -313,7 +314,7 @@ inline start_search()
     :: searching < MAX_SEARCHERS ->
        searching++;
        searches = true
-    :: else -> was_last = searching <= 0
+    :: else
     fi
 }
 

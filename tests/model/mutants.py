@@ -1,11 +1,15 @@
 #!/usr/bin/env python3
-"""Weaken every memory order of the modelled headers by one step, drop every
-fence, leave out every optional step of the models, and see that a model fails.
+"""Weaken every memory order of the modelled headers, drop every fence, leave out
+each step of the models that can be, and see that a model fails.
 
     mutants.py DIRECTORY_OF_THE_COMPILED_MODELS [HEADER...]
 
+One order at a time, by one step; but seq_cst first to relaxed: what survives that
+survives the steps between, and only if it does not, they are tried.
+
 A mutant that no model kills must stand in survivors.txt with a reason.
 """
+import concurrent.futures
 import os
 import re
 import subprocess
@@ -14,7 +18,7 @@ import sys
 HERE = os.path.dirname(os.path.abspath(__file__))
 RUNTIME = os.path.join(HERE, '..', '..', 'runtime')
 
-# Which models read which header, the quickest first.
+# Which models read which header.
 MODELS = {
     'handover.h': ['handover', 'idle'],
     'idle.h': ['idle'],
@@ -22,11 +26,12 @@ MODELS = {
 }
 STEPS = {'idle': ['pass_on', 'look']}
 
+# Order -> what is tried; in a group, the next only if the one before is killed.
 WEAKER = {
-    'load': {'acquire': ['relaxed'], 'seq_cst': ['acquire']},
-    'store': {'release': ['relaxed'], 'seq_cst': ['release']},
-    'rmw': {'acquire': ['relaxed'], 'release': ['relaxed'], 'acq_rel': ['acquire', 'release'],
-            'seq_cst': ['acq_rel']},
+    'load': {'acquire': [['relaxed']], 'seq_cst': [['relaxed', 'acquire']]},
+    'store': {'release': [['relaxed']], 'seq_cst': [['relaxed', 'release']]},
+    'rmw': {'acquire': [['relaxed']], 'acq_rel': [['acquire'], ['release']],
+            'seq_cst': [['relaxed', 'acq_rel']]},
 }
 
 OPERATION = re.compile(r'coir_(load|store|xchg|add|sub|or|cas)_(acquire|release|acq_rel|seq_cst)'
@@ -35,7 +40,7 @@ FUNCTION = re.compile(r'static inline .*\b(coir_\w+)\(')
 
 
 def mutants_of(header):
-    """(line, weaker order, name) for each mutant of a header."""
+    """For each mutant its name and the model's arguments, in groups."""
     function = ''
     code = open(os.path.join(RUNTIME, header)).read().split('#ifndef COIR_MODEL')[0]
     for number, line in enumerate(code.split('\n'), 1):
@@ -43,11 +48,11 @@ def mutants_of(header):
             function = FUNCTION.match(line).group(1)
         for found in OPERATION.finditer(line):
             kind, order, operand = found.groups()
-            if not kind:
-                yield number, 'none', f'{function}: no {found.group(0)[:-2]}'
-                continue
-            for weaker in WEAKER.get(kind, WEAKER['rmw'])[order]:
-                yield number, weaker, f'{function}: coir_{kind}_{order}({operand}) -> {weaker}'
+            groups = WEAKER.get(kind, WEAKER['rmw'])[order] if kind else [['none']]
+            text = f'{header} {function}: {found.group(0)})'.replace('())', '()')
+            for group in groups:
+                yield [(f'{text} -> {weaker}', ['--mutate', header, str(number), weaker])
+                       for weaker in group]
 
 
 def run(directory, model, *arguments):
@@ -86,22 +91,29 @@ def judge(name, killed, reasons):
         verdict = 'unexpected: no model runs this line'
     else:
         verdict = 'survives, with a reason' if reasons.get(name) else 'unexpected: SURVIVES'
-    print(f'{verdict:26} {name}', flush=True)
+    print(f'{verdict:25} {name}', flush=True)
     return not verdict.startswith('unexpected')
+
+
+def judge_group(directory, models, group, reasons):
+    """Judge mutants until one survives."""
+    good = []
+    for name, arguments in group:
+        killed = is_killed(directory, models, arguments)
+        good.append(judge(name, killed, reasons))
+        if not killed:
+            break
+    return good
 
 
 def main():
     directory, headers = sys.argv[1], sys.argv[2:] or list(MODELS)
-    reasons, good = read_survivors(), []
-    for header in headers:
-        for line, weaker, name in mutants_of(header):
-            killed = is_killed(directory, MODELS[header],
-                               ['--mutate', header, str(line), weaker])
-            good.append(judge(f'{header} {name}', killed, reasons))
-    for model, steps in STEPS.items():
-        for step in steps:
-            killed = run(directory, model, '--without', step) == 1
-            good.append(judge(f'{model}.cpp --without {step}', killed, reasons))
+    jobs = [(MODELS[header], group) for header in headers for group in mutants_of(header)]
+    jobs += [([model], [(f'{model}.cpp --without {step}', ['--without', step])])
+             for model, steps in STEPS.items() for step in steps]
+    reasons = read_survivors()
+    with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+        good = sum(pool.map(lambda job: judge_group(directory, *job, reasons), jobs), [])
     print(f'{sum(good)} passed, {len(good) - sum(good)} failed')
     return 0 if all(good) else 1
 

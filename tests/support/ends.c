@@ -32,16 +32,24 @@ static struct {
     pthread_mutex_t mutex;
     pthread_cond_t changed;
     struct timespec deadline;
-    bool done;
+    bool watching, done;
     const char *test;
     int report_fd; /* stderr as it was before the test */
 } watchdog = { .mutex = PTHREAD_MUTEX_INITIALIZER };
 
-/* What ends a process that the watchdog cannot: one whose dump hangs, or a
-   child that the test has forked, which has no such thread. */
-static void die_after(unsigned seconds)
+static void report_hang(void)
 {
-    signal(SIGALRM, SIG_DFL);
+    dprintf(watchdog.report_fd, "check: %s hangs\n", watchdog.test);
+    if (coir_dump)
+        coir_dump(watchdog.report_fd);
+}
+
+/* The end of a process that the watchdog cannot end: one whose dump hangs, or a
+   child that the test has forked, which has no such thread. */
+static void alarm_after(unsigned seconds, void (*handler)(int))
+{
+    struct sigaction action = { .sa_handler = handler, .sa_flags = SA_RESETHAND | SA_NODEFER };
+    sigaction(SIGALRM, &action, NULL);
     sigset_t alarm_only;
     sigemptyset(&alarm_only);
     sigaddset(&alarm_only, SIGALRM);
@@ -49,12 +57,20 @@ static void die_after(unsigned seconds)
     alarm(seconds);
 }
 
+static void child_hangs(int signal)
+{
+    (void)signal;
+    alarm_after(5, SIG_DFL);
+    report_hang();
+    raise(SIGALRM);
+}
+
 static void limit_child(void)
 {
     struct timespec now;
     clock_gettime(CLOCK_MONOTONIC, &now);
     time_t left = watchdog.deadline.tv_sec - now.tv_sec;
-    die_after(left > 0 ? (unsigned)left + 1 : 1);
+    alarm_after(left > 2 ? (unsigned)left - 1 : 1, child_hangs);
 }
 
 static void *watch(void *arg)
@@ -62,6 +78,8 @@ static void *watch(void *arg)
     (void)arg;
     int rc = 0;
     pthread_mutex_lock(&watchdog.mutex);
+    watchdog.watching = true;
+    pthread_cond_signal(&watchdog.changed);
     while (!watchdog.done && rc != ETIMEDOUT)
         rc = pthread_cond_timedwait(&watchdog.changed, &watchdog.mutex, &watchdog.deadline);
     bool done = watchdog.done;
@@ -69,10 +87,8 @@ static void *watch(void *arg)
     if (done)
         return NULL;
 
-    die_after(5);
-    dprintf(watchdog.report_fd, "check: %s hangs\n", watchdog.test);
-    if (coir_dump)
-        coir_dump(watchdog.report_fd);
+    alarm_after(5, SIG_DFL);
+    report_hang();
     _exit(124);
 }
 
@@ -93,6 +109,12 @@ static void start_watchdog(double seconds)
     int rc = pthread_create(&watchdog.thread, NULL, watch, NULL);
     pthread_sigmask(SIG_SETMASK, &old, NULL);
     cr_assert(rc == 0, "no watchdog: %s", strerror(rc));
+
+    /* A fork amid the start of a thread would inherit the locks of a sanitizer. */
+    pthread_mutex_lock(&watchdog.mutex);
+    while (!watchdog.watching)
+        pthread_cond_wait(&watchdog.changed, &watchdog.mutex);
+    pthread_mutex_unlock(&watchdog.mutex);
     pthread_atfork(NULL, NULL, limit_child);
 }
 
