@@ -17,11 +17,12 @@ COLUMNS = ("success", "error", "cancelled_before", "cancelled_during", "cancelle
 
 
 def tests(root):
-    """The names suite/test of every Test() in the sources."""
+    """The names suite/test of every Test(), RunTest() and RunTestOn() in the sources."""
     names = set()
     for path in sources(root, "tests", suffixes=(".c", ".h")):
-        names |= {f"{suite}/{name}" for suite, name
-                  in re.findall(r"\bTest\(\s*(\w+)\s*,\s*(\w+)", strip(path.read_text()))}
+        text = strip(path.read_text())
+        found = re.findall(r"\b(?:Run)?Test(?:On)?\((?:\s*\d+\s*,)?\s*(\w+)\s*,\s*(\w+)", text)
+        names |= {f"{suite}/{name}" for suite, name in found}
     return names
 
 
