@@ -31,15 +31,16 @@ void coir_group_init(coir_group *group)
 
 /* Members. */
 
-static int create(struct coir_group_state *group, const coir_task_options *options, coir_fn *fn,
-                  const void *arg, void *site, coir_call *call)
+static int create(const char *function, struct coir_group_state *group,
+                  const coir_task_options *options, coir_fn *fn, const void *arg, void *site,
+                  coir_call *call)
 {
-    struct coir_fiber *fiber = coir_fiber_of_caller("coir_group_create_task");
+    struct coir_fiber *fiber = coir_fiber_of_caller(function);
     struct coir_worker *worker = coir_current_worker();
     struct coir_task *task;
 
     if (!group->scope.task)
-        coir_misuse("coir_group_create_task", "the group is not open");
+        coir_misuse(function, "the group is not open");
     task = coir_task_make(worker, options, fn, arg, site, COIR_TASK_MEMBER);
     if (!task)
         return -ENOMEM;
@@ -59,30 +60,35 @@ static int create(struct coir_group_state *group, const coir_task_options *optio
     return 0;
 }
 
-static int create_unless_cancelled(coir_group *group, const coir_task_options *options,
-                                   coir_fn *fn, const void *arg, void *site)
+static int create_unless_cancelled(const char *function, coir_group *group,
+                                   const coir_task_options *options, coir_fn *fn, const void *arg,
+                                   void *site)
 {
+    coir_fiber_of_caller(function);
     if (coir_group_is_cancelled(state_of(group)))
         return -ECANCELED;
-    return create(state_of(group), options, fn, arg, site, NULL);
+    return create(function, state_of(group), options, fn, arg, site, NULL);
 }
 
 int coir_group_create_task(coir_group *group, coir_fn *fn, void *arg)
 {
-    return create_unless_cancelled(group, NULL, fn, arg, __builtin_return_address(0));
+    return create_unless_cancelled("coir_group_create_task", group, NULL, fn, arg,
+                                   __builtin_return_address(0));
 }
 
 int coir_group_create_task_copy(coir_group *group, coir_fn *fn, const void *arg, size_t size)
 {
     coir_task_options options = { .arg_size = size };
 
-    return create_unless_cancelled(group, &options, fn, arg, __builtin_return_address(0));
+    return create_unless_cancelled("coir_group_create_task_copy", group, &options, fn, arg,
+                                   __builtin_return_address(0));
 }
 
 int coir_group_create_task_with(coir_group *group, const coir_task_options *options, coir_fn *fn,
                                 void *arg)
 {
-    return create_unless_cancelled(group, options, fn, arg, __builtin_return_address(0));
+    return create_unless_cancelled("coir_group_create_task_with", group, options, fn, arg,
+                                   __builtin_return_address(0));
 }
 
 void coir_group_enter(struct coir_group_state *group, struct coir_task *member)
@@ -172,8 +178,7 @@ void coir_group_member_done(struct coir_worker *worker, struct coir_task *member
 
 /* The owner's next member that has not started, taken out of its worker's
    queue: the oldest, so that members start in the order of their creation. */
-static struct coir_task *take_own_member(struct coir_worker *worker,
-                                         struct coir_group_state *group)
+static struct coir_task *take_own_member(struct coir_worker *worker, struct coir_group_state *group)
 {
     struct coir_runqueue *q = &worker->queue;
 
@@ -291,7 +296,7 @@ static int gather(coir_call *calls, size_t n, bool keep_going, const char *funct
     group->keep_going = keep_going;
     group->is_gather = true;
     for (; made < n && !create_rc; made += !create_rc)
-        create_rc = create(group, NULL, calls[made].fn, calls[made].arg,
+        create_rc = create(function, group, NULL, calls[made].fn, calls[made].arg,
                            __builtin_return_address(0), &calls[made]);
     for (size_t i = made; i < n; i++)
         calls[i].value = create_rc;

@@ -130,13 +130,19 @@ def check_overlap(report, name, program, hello, workers):
 
     times = f"{ran.seconds:.3f} s, sleeps {longest:.3f} s of {total:.3f} s in all"
     doubt = max(before, after) + twin.seconds - longest
+    report.check(f"{claim} and prints the same", difference(ran, twin, ordered=False))
     if twin.status != 0 or doubt > (total - longest) / 2:
         print(f"not judged: {claim}: {times}; this machine adds {doubt:.3f} s", flush=True)
-        return
-    problem = difference(ran, twin, ordered=False)
-    if not problem and ran.seconds >= total:
-        problem = "the sleeps add up"
-    report.check(f"{claim}: {times}", problem)
+        return None
+    print(f"{claim}: {times}", flush=True)
+    return ran.seconds < total
+
+
+def check_overlaps(report, name, program, hello):
+    """Sleeps that add up do so in every run; one run may be late for other reasons."""
+    judged = [check_overlap(report, name, program, hello, workers) for workers in (1, 2, 8)]
+    if True in judged or False in judged:
+        report.check(f"{name} overlaps", None if True in judged else "the sleeps add up")
 
 
 def check_program(report, name, program):
@@ -192,8 +198,7 @@ def main():
         check_program(report, name, program)
         hello = find_program(directory, "hello_world")
         if hello and name in OVERLAPPING:
-            for workers in (2, 8):
-                check_overlap(report, name, program, hello, workers)
+            check_overlaps(report, name, program, hello)
 
     print(f"{report.passed} passed, {report.failed} failed")
     sys.exit(report.failed > 0)

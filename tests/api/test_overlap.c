@@ -87,7 +87,9 @@ static int set_flag(void *flag)
     return 0;
 }
 
-RunTestOn(2, overlap, of_a_cancel_from_a_worker_whose_victim_sleeps_on_another)
+/* COIR_DEBUG=migrate would send the victim to the worker that computes. */
+RunTestOn(2, overlap, of_a_cancel_from_a_worker_whose_victim_sleeps_on_another,
+          .init = forget_debug)
 {
     for (int i = 0; i < check_scale(100); i++) {
         atomic_int told = 0;
