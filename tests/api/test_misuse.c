@@ -143,8 +143,8 @@ Test(misuse, detach_of_a_task_given_up_already)
 
 ON_THE_STACK static int detach_with_a_local_argument(UNUSED void *arg)
 {
-    atomic_int local = 0;
-    coir_detach(coir_create_task(count, &local));
+    int local = 0;
+    coir_detach(coir_create_task(sleep_forever, &local));
     return coir_yield();
 }
 
@@ -194,6 +194,9 @@ static int leave_group_then_suspend(UNUSED void *arg)
     return coir_sleep(COIR_MILLISECONDS(1));
 }
 
+/* AddressSanitizer keeps variables whose address is taken in frames of its own,
+   not on the stack: there their address does not tell that the function is over. */
+#ifndef CHECK_ASAN
 Test(misuse, suspending_after_a_function_left_its_timeout_open)
 {
     expect_abort(leave_timeout_then_suspend, NULL);
@@ -208,6 +211,7 @@ Test(misuse, suspending_after_a_function_left_its_group_open)
 {
     expect_abort(leave_group_then_suspend, NULL);
 }
+#endif
 
 static int leave_timeout_then_return(UNUSED void *arg)
 {

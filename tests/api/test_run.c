@@ -591,13 +591,19 @@ Test(run, works_in_a_thread_that_a_task_started)
 struct other_run {
     atomic_int told;
     _Atomic(coir_task *) victim;
+    atomic_int cancelled; /* the cancel has returned: the run may end */
 };
 
 static int publish_and_sleep(void *arg)
 {
     struct other_run *other = arg;
+    coir_shield shield;
     atomic_store(&other->victim, coir_current_task());
-    return count_cancel(&other->told);
+    int rc = count_cancel(&other->told);
+    coir_shield_begin(&shield);
+    yield_until(&other->cancelled, 1);
+    coir_shield_end(&shield);
+    return rc;
 }
 
 static void *run_victim(void *arg)
@@ -612,6 +618,7 @@ static int cancel_in_the_other_run(void *arg)
     while (!atomic_load(&other->victim))
         cr_assert_eq(coir_yield(), 0);
     coir_cancel(atomic_load(&other->victim));
+    atomic_store(&other->cancelled, 1);
     return 0;
 }
 

@@ -32,6 +32,14 @@
 #endif
 #endif
 
+#if defined(__SANITIZE_ADDRESS__)
+#define CHECK_ASAN 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define CHECK_ASAN 1
+#endif
+#endif
+
 /* How many times slower this build is than a release: 1, or more under
    sanitizers.  Loops shrink by it and timeouts grow. */
 #ifndef COIR_TEST_SCALE
