@@ -176,6 +176,9 @@ ON_THE_STACK static NOINLINE void leave_a_group_open(void)
     __asm__ volatile("" : : "r"(&group) : "memory");
 }
 
+/* AddressSanitizer keeps variables whose address is taken in frames of its own,
+   not on the stack: there their address does not tell that the function is over. */
+#ifndef CHECK_ASAN
 static int leave_timeout_then_suspend(UNUSED void *arg)
 {
     leave_a_timeout_open();
@@ -194,9 +197,6 @@ static int leave_group_then_suspend(UNUSED void *arg)
     return coir_sleep(COIR_MILLISECONDS(1));
 }
 
-/* AddressSanitizer keeps variables whose address is taken in frames of its own,
-   not on the stack: there their address does not tell that the function is over. */
-#ifndef CHECK_ASAN
 Test(misuse, suspending_after_a_function_left_its_timeout_open)
 {
     expect_abort(leave_timeout_then_suspend, NULL);

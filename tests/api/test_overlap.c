@@ -14,6 +14,23 @@ static int start_and_wait_for_the_other(void *arg)
     return 0;
 }
 
+RunTestOn(2, overlap, of_a_task_and_its_creator_that_only_checks)
+{
+    for (int i = 0; i < check_scale(100); i++) {
+        atomic_int started = 0;
+        coir_task *task = coir_create_task(start_and_wait_for_the_other, &started);
+        atomic_fetch_add(&started, 1);
+        while (atomic_load(&started) < 2)
+            cr_assert_eq(coir_check(), 0);
+        cr_assert_eq(coir_await(task), 0);
+    }
+    return 0;
+}
+
+/* ThreadSanitizer holds signals back until the program calls something, so there a
+   worker that makes no call cannot be made to hand over. */
+#ifndef CHECK_TSAN
+
 RunTestOn(2, overlap, of_the_calls_of_a_gather)
 {
     for (int i = 0; i < check_scale(100); i++) {
@@ -56,19 +73,6 @@ RunTestOn(2, overlap, of_a_task_and_its_creator_that_never_suspends)
         atomic_int started = 0;
         coir_task *task = coir_create_task(start_and_wait_for_the_other, &started);
         start_and_wait_for_the_other(&started);
-        cr_assert_eq(coir_await(task), 0);
-    }
-    return 0;
-}
-
-RunTestOn(2, overlap, of_a_task_and_its_creator_that_only_checks)
-{
-    for (int i = 0; i < check_scale(100); i++) {
-        atomic_int started = 0;
-        coir_task *task = coir_create_task(start_and_wait_for_the_other, &started);
-        atomic_fetch_add(&started, 1);
-        while (atomic_load(&started) < 2)
-            cr_assert_eq(coir_check(), 0);
         cr_assert_eq(coir_await(task), 0);
     }
     return 0;
@@ -121,3 +125,5 @@ RunTestOn(8, overlap, of_eight_tasks_on_eight_workers)
     }
     return 0;
 }
+
+#endif

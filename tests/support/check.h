@@ -26,9 +26,11 @@
 
 #if defined(__SANITIZE_THREAD__)
 #define CHECK_PLAIN 1
+#define CHECK_TSAN 1
 #elif defined(__has_feature)
 #if __has_feature(thread_sanitizer)
 #define CHECK_PLAIN 1
+#define CHECK_TSAN 1
 #endif
 #endif
 

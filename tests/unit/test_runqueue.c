@@ -20,14 +20,6 @@ static void fresh(void)
     cr_assert_eq(coir_runqueue_init(&q), 0);
 }
 
-/* With so few slots that growing is a matter of few instructions. */
-static void fresh_small(size_t slots)
-{
-    memset(&q, 0, sizeof q);
-    q.slots = calloc(slots, sizeof *q.slots);
-    q.mask = slots - 1;
-}
-
 static void done(void)
 {
     free((void *)q.slots);
@@ -246,6 +238,14 @@ static void give_and_pop(void)
     coir_runqueue_push(&q, ITEM(3));
     coir_handover_give(&q, &box, 1);
     saw(coir_runqueue_pop(&q));
+}
+
+/* With so few slots that growing is a matter of few instructions. */
+static void fresh_small(size_t slots)
+{
+    memset(&q, 0, sizeof q);
+    q.slots = calloc(slots, sizeof *q.slots);
+    q.mask = slots - 1;
 }
 
 /* Every item up to `items` exactly once, whenever the handler comes. */
