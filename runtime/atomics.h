@@ -93,6 +93,13 @@ static inline void coir_fence_after_rmw(void)
 #endif
 }
 
+/* For functions that look at what others may be changing, and say so. */
+#if defined(__clang__)
+#define COIR_RACY __attribute__((no_sanitize("thread"), noinline))
+#else
+#define COIR_RACY __attribute__((no_sanitize_thread, noinline))
+#endif
+
 /* Order against a signal handler on the same thread only: no instruction. */
 static inline void coir_compiler_barrier(void)
 {

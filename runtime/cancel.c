@@ -131,22 +131,11 @@ static void tell_groups(struct coir_fiber *fiber)
     }
 }
 
-static void check_top_scope(struct coir_fiber *fiber)
-{
-    struct coir_scope *top = fiber->task->scopes;
-    char *here = __builtin_frame_address(0);
-
-    if (top && (char *)top < here && (char *)top >= fiber->stack.low)
-        coir_misuse("coir", "a timeout, shield or group was left open by a function that "
-                            "has returned");
-}
-
 static __attribute__((noinline)) int pending_slow(struct coir_fiber *fiber)
 {
     struct walk walk = { 0 };
     int reason;
 
-    check_top_scope(fiber);
     walk_from(fiber, fiber->task->scopes, &walk);
     reason = reason_of(&walk);
     if (!reason)
@@ -266,7 +255,6 @@ void coir_scope_open(struct coir_scope *scope, enum coir_scope_kind kind, const 
     struct coir_fiber *fiber = coir_fiber_of_caller(function);
     struct coir_task *task = fiber->task;
 
-    check_top_scope(fiber);
     scope->kind = kind;
     scope->told = 0;
     scope->task = task;

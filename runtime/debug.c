@@ -16,12 +16,6 @@
 #include "sys.h"
 #include "worker.h"
 
-#if defined(__clang__)
-#define RACY __attribute__((no_sanitize("thread"), noinline))
-#else
-#define RACY __attribute__((no_sanitize_thread, noinline))
-#endif
-
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static struct coir_runtime *runtimes;
 static coir_stats ended;
@@ -61,7 +55,7 @@ const char *coir_task_name(const coir_task *handle)
 
 /* The dump. */
 
-static RACY const char *state_of(struct coir_task *task, struct coir_fiber *fiber)
+static COIR_RACY const char *state_of(struct coir_task *task, struct coir_fiber *fiber)
 {
     if (coir_load_relaxed(&task->shared) & COIR_TASK_DONE)
         return "done";
@@ -87,7 +81,7 @@ static void write_line(int fd, char *line, int n, int cap)
     coir_sys_write(fd, line, (size_t)n);
 }
 
-static RACY void dump_task(struct coir_task *task, void *arg)
+static COIR_RACY void dump_task(struct coir_task *task, void *arg)
 {
     struct dump *dump = arg;
     struct coir_fiber *fiber = coir_load_relaxed(&task->fiber);

@@ -21,7 +21,7 @@ static void open_group(struct coir_group_state *group, const char *function)
     coir_store_relaxed(&group->count, COIR_GROUP_OPEN);
     pthread_mutex_init(&group->lock, NULL);
     coir_scope_open(&group->scope, COIR_SCOPE_GROUP, function);
-    group->owner = coir_fiber_of_caller(function);
+    group->owner = coir_current_worker()->fiber;
 }
 
 void coir_group_init(coir_group *group)
@@ -35,7 +35,6 @@ static int create(const char *function, struct coir_group_state *group,
                   const coir_task_options *options, coir_fn *fn, const void *arg, void *site,
                   coir_call *call)
 {
-    struct coir_fiber *fiber = coir_fiber_of_caller(function);
     struct coir_worker *worker = coir_current_worker();
     struct coir_task *task;
 
@@ -47,7 +46,7 @@ static int create(const char *function, struct coir_group_state *group,
     task->group = group;
     task->call = call;
     task->linked = 0;
-    if (fiber->task == group->scope.task) {
+    if (worker->fiber->task == group->scope.task) {
         if (group->queue != worker) {
             group->queue = worker;
             group->first = coir_load_relaxed(&worker->queue.tail);
@@ -292,6 +291,7 @@ static int gather(coir_call *calls, size_t n, bool keep_going, const char *funct
     size_t made = 0;
     int rc, create_rc = 0;
 
+    coir_fiber_of_caller(function);
     open_group(group, function);
     group->keep_going = keep_going;
     group->is_gather = true;

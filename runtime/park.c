@@ -11,14 +11,32 @@
 #include "sys.h"
 #include "worker.h"
 
+/* A scope that lies on the stack below the frame of the public function that was
+   called belongs to a function that has returned. */
+static void check_top_scope(const char *function, struct coir_fiber *fiber, const char *frame)
+{
+    const char *top = (const char *)fiber->task->scopes;
+
+    if (top < frame && top >= fiber->stack.low)
+        coir_misuse(function, "a timeout, shield or group was left open by a function that "
+                              "has returned");
+}
+
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wframe-address"
+
 struct coir_fiber *coir_fiber_of_caller(const char *function)
 {
     struct coir_worker *worker = coir_current_worker();
 
     if (__builtin_expect(!worker || !coir_worker_is_running_task(worker), 0))
         coir_misuse(function, "called outside a task");
+    if (__builtin_expect(worker->fiber->task->scopes != NULL, 0))
+        check_top_scope(function, worker->fiber, __builtin_frame_address(1));
     return worker->fiber;
 }
+
+#pragma GCC diagnostic pop
 
 void coir_park(struct coir_fiber *fiber, const char *reason, const void *object)
 {

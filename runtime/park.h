@@ -37,7 +37,9 @@
 
 #include "task.h"
 
-/* The running fiber; aborts, naming `function`, outside a task. */
+/* The running fiber; aborts, naming `function`, outside a task, or if a scope was
+   left open by a function that has returned.  For public functions to call: looks
+   at its caller's frame. */
 struct coir_fiber *coir_fiber_of_caller(const char *function);
 
 /*

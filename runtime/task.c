@@ -127,13 +127,18 @@ void coir_task_free_foreign(struct coir_task_pool *pool, struct coir_task *task)
     pthread_mutex_unlock(&pool->lock);
 }
 
+static COIR_RACY bool is_used(struct coir_task *task)
+{
+    return task->fn != NULL;
+}
+
 void coir_task_pool_each(struct coir_task_pool *pool, void (*fn)(struct coir_task *, void *),
                          void *arg)
 {
     pthread_mutex_lock(&pool->lock);
     for (struct coir_task_slab *slab = pool->slabs; slab; slab = slab->next)
         for (size_t i = 0; i < slab->used; i++)
-            if (slab_task(slab, i)->fn)
+            if (is_used(slab_task(slab, i)))
                 fn(slab_task(slab, i), arg);
     pthread_mutex_unlock(&pool->lock);
 }

@@ -22,9 +22,11 @@ static int yield(const char *function)
 
     if (__builtin_expect(!worker || !coir_worker_is_running_task(worker), 0))
         coir_fiber_of_caller(function);
-    if (!coir_cancel_certainly_none(worker->fiber) &&
-        (rc = coir_cancel_pending(worker->fiber)) < 0)
-        return rc;
+    if (!coir_cancel_certainly_none(worker->fiber)) {
+        rc = coir_cancel_pending(coir_fiber_of_caller(function));
+        if (rc < 0)
+            return rc;
+    }
     coir_worker_switch_away(worker, COIR_COMMIT_YIELD);
     return 0;
 }

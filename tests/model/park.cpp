@@ -74,8 +74,7 @@ struct park : rl::test_suite<park, 3> {
 
 static int checks()
 {
-    return model_check<park>("no wake-up is lost, and the registers are seen", MODEL_PREEMPTIONS,
-                             getenv("BOUND") ? atoi(getenv("BOUND")) : 3);
+    return model_check<park>("no wake-up is lost, and the registers are seen", MODEL_PREEMPTIONS, 4);
 }
 
 int main(int argc, char **argv)

@@ -7,15 +7,16 @@
 #include <stdatomic.h>
 
 static atomic_int arrived;
-static int shared;
+static volatile int shared;
 
 static int write_when_both_are_here(void *arg)
 {
     (void)arg;
     atomic_fetch_add_explicit(&arrived, 1, memory_order_relaxed);
     while (atomic_load_explicit(&arrived, memory_order_relaxed) < 2)
-        ;
-    shared++;
+        coir_check();
+    for (int i = 0; i < 10000; i++)
+        shared++;
     return 0;
 }
 
