@@ -73,8 +73,19 @@ struct coir_driver {
     void (*wait)(struct coir_worker *worker, int64_t deadline);
 
     /* Make the worker's wait return, now or when it is next called.  Any
-       thread. */
+       thread, and signal handlers. */
     void (*wake)(struct coir_worker *worker);
+
+    /* Whether something lies with the worker's driver that only its own thread
+       can get on with: begun and not submitted, ended and not completed.  A
+       hint.  Any thread, from open to release. */
+    bool (*stranded)(struct coir_worker *worker);
+
+    /* In a signal handler on the worker's thread, which may have interrupted any
+       of these functions: run the worker's requests, submit what has been begun,
+       and complete a bounded number of what has ended; or nothing, if the
+       driver's state is in the middle of a change.  See rescue.h. */
+    void (*rescue)(struct coir_worker *worker);
 };
 
 extern const struct coir_driver coir_driver_uring;
@@ -94,6 +105,9 @@ struct coir_worker *coir_worker_at(const struct coir_worker *worker, int index);
 
 /* Count for coir_stats. */
 void coir_worker_count_submitted(struct coir_worker *worker);
+
+/* Run what others have requested.  On the worker's thread, or in rescue. */
+void coir_worker_run_requests(struct coir_worker *worker);
 
 /* From any thread: let `worker` run the request. */
 void coir_worker_request(struct coir_worker *worker, struct coir_request *request);
