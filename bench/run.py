@@ -37,6 +37,8 @@ BASELINES = {
     "yield2": ["switch", "boost_fiber"],
     "yield1000": ["switch", "boost_fiber"],
     "sleepers": ["go"],
+    **{f"{what}_{hog}": [] for what in ("timer", "message", "task")
+       for hog in ("alone", "computing", "blocked")},
     "echo": ["uring", "epoll"],
 }
 
