@@ -54,7 +54,7 @@ ssize_t coir_op_run(struct coir_op *op, const char *reason)
     if (rc < 0)
         return rc;
     coir_worker_count_submitted(worker);
-    while (!coir_load_acquire(&op->done)) {
+    while (!coir_load_acquire(&op->done)) { /* [D] */
         if (!asked && (rc = coir_cancel_prepare(op->fiber)) != 0) {
             elsewhere = ask_to_end(op);
             asked = true;

@@ -373,7 +373,7 @@ static void wait_for_main(struct coir_runtime *runtime, bool took)
 
 /* The end. */
 
-/* Whether every task has ended.  Nothing can be created once that is so. */
+/* Whether every task has ended.  Nothing can be created once that is so.  [E] */
 static bool is_quiet(struct coir_runtime *runtime)
 {
     uint64_t finished = 0, spawned = 0;

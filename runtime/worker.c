@@ -573,7 +573,7 @@ static void finish(struct coir_worker *worker, struct coir_task *task, int value
         coir_group_member_done(worker, task, value, false);
     } else {
         coir_store_relaxed(&task->qpos, (uint64_t)(uint32_t)value);
-        shared = coir_xchg_acq_rel(
+        shared = coir_xchg_acq_rel( /* [J] */
             &task->shared, COIR_TASK_DONE | (coir_load_relaxed(&task->shared) & COIR_TASK_OWNS));
         if (shared & COIR_TASK_JOINER)
             coir_unpark((struct coir_fiber *)(shared & COIR_TASK_JOINER));
@@ -773,7 +773,7 @@ static uint64_t all_activity(struct coir_runtime *runtime)
  *
  *     sleeper                           one who has found work
  *     lookouts -= 1                     state = AWAKE             (idle.h)
- *     reads all states             [S]  lookouts == 0?  wake one
+ *     reads all states             [L]  lookouts == 0?  wake one
  */
 static bool must_look_out(struct coir_worker *worker)
 {
@@ -811,7 +811,7 @@ static void wait_in_driver(struct coir_worker *worker)
     look_at = coir_sys_now() + LOOKOUT_NS;
     coir_add_seq_cst(&runtime->idle.lookouts, 1);
     runtime->driver->wait(worker, look_at < deadline ? look_at : deadline);
-    coir_sub_seq_cst(&runtime->idle.lookouts, 1);
+    coir_sub_seq_cst(&runtime->idle.lookouts, 1); /* [L] */
 }
 
 /* Others may have given, and woken nobody, because this worker searched or was on
@@ -827,7 +827,7 @@ static void appoint_lookout(struct coir_worker *worker)
 {
     struct coir_runtime *runtime = worker->runtime;
 
-    if (runtime->rescue_signal && coir_load_seq_cst(&runtime->idle.lookouts) == 0 &&
+    if (runtime->rescue_signal && coir_load_seq_cst(&runtime->idle.lookouts) == 0 && /* [L] */
         coir_load_relaxed(&runtime->idle.sleeping) > 0)
         coir_worker_wake_one(runtime);
 }
@@ -923,7 +923,7 @@ static int open_worker(struct coir_worker *worker)
     if (rc < 0)
         coir_stack_altstack_clear(worker->altstack);
     else
-        coir_store_release(&worker->open, 1);
+        coir_store_release(&worker->open, 1); /* [O] */
     return rc;
 }
 
@@ -988,7 +988,7 @@ void coir_op_complete(struct coir_op *op, ssize_t result)
 
     coir_count(&worker->counters.completed);
     op->result = result;
-    coir_store_release(&op->done, 1); /* it is the waiter's again */
+    coir_store_release(&op->done, 1); /* [D]: it is the waiter's again */
     coir_unpark(fiber);
 }
 
