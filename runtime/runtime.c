@@ -430,7 +430,8 @@ static int wind_up(struct coir_runtime *runtime)
     while (!is_quiet(runtime)) {
         now = deadline == INT64_MAX ? 0 : coir_sys_now();
         if (now >= deadline) {
-            coir_debug_dump_left(runtime, "coir: tasks that did not end within shutdown_grace:\n", 2);
+            coir_debug_dump_left(
+                runtime, "coir: tasks that did not end within shutdown_grace:\n", 2);
             return -ETIMEDOUT;
         }
         coir_sys_event_wait(runtime->event,

@@ -635,9 +635,11 @@ static bool take_from_anyone(struct coir_worker *worker)
 {
     struct coir_runtime *runtime = worker->runtime;
 
-    for (int i = 1; i < runtime->worker_count; i++)
-        if (coir_worker_take_from(worker, &runtime->workers[(worker->index + i) % runtime->worker_count]))
+    for (int i = 1; i < runtime->worker_count; i++) {
+        int other = (worker->index + i) % runtime->worker_count;
+        if (coir_worker_take_from(worker, &runtime->workers[other]))
             return true;
+    }
     return false;
 }
 
