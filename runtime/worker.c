@@ -241,7 +241,7 @@ static bool drain_inbox(struct coir_worker *worker)
     return any;
 }
 
-static void drain_requests(struct coir_worker *worker)
+void coir_worker_run_requests(struct coir_worker *worker)
 {
     struct coir_request *request = coir_requests_drain(&worker->requests), *next;
 
@@ -275,7 +275,7 @@ static int64_t look(struct coir_worker *worker)
     int64_t now = coir_sys_now();
 
     drain_inbox(worker);
-    drain_requests(worker);
+    coir_worker_run_requests(worker);
     coir_timers_drain(&worker->timers);
     coir_timers_expire(&worker->timers, now, coir_unpark);
     retry_starved(worker, now);
@@ -862,8 +862,10 @@ static int open_worker(struct coir_worker *worker)
     if (rc < 0)
         return rc;
     rc = worker->runtime->driver->open(worker);
-    if (rc < 0)
+    if (rc < 0) {
+        coir_store_relaxed(&worker->runtime->refusal, rc);
         coir_stack_altstack_clear(worker->altstack);
+    }
     return rc;
 }
 
@@ -951,7 +953,9 @@ struct coir_worker *coir_worker_at(const struct coir_worker *worker, int index)
     return index < worker->runtime->worker_count ? &worker->runtime->workers[index] : NULL;
 }
 
-void coir_worker_count_submitted(struct coir_worker *worker)
+void coir_worker_count_op(struct coir_worker *worker, bool ended)
 {
     coir_count(&worker->counters.submitted);
+    if (ended)
+        coir_count(&worker->counters.completed);
 }
