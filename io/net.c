@@ -15,6 +15,7 @@
 #include "op.h"
 #include "runtime/blocking.h"
 #include "runtime/cancel.h"
+#include "runtime/current.h"
 #include "runtime/sys.h"
 
 #define BACKLOG 4096
@@ -116,7 +117,8 @@ static int resolve(const char *host, const char *service, int flags, struct addr
 static int listen_at(const struct addrinfo *address, bool both_families)
 {
     int one = 1, only6 = !both_families, rc;
-    int fd = coir_sys_socket(address->ai_family, SOCK_STREAM, 0);
+    int flags = coir_worker_driver(coir_current_worker())->listener_flags;
+    int fd = coir_sys_socket(address->ai_family, SOCK_STREAM | flags, 0);
 
     if (fd < 0)
         return fd;

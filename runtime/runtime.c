@@ -89,6 +89,9 @@ static int workers_from_environment(int *ret_workers)
     return 0;
 }
 
+/* That io_uring is forbidden does not change while a process lives. */
+static COIR_ATOMIC(uint32_t) forbidden, told;
+
 static int choose_driver(struct coir_runtime *runtime, int kind)
 {
     const char *text = getenv("COIR_DRIVER");
@@ -96,15 +99,14 @@ static int choose_driver(struct coir_runtime *runtime, int kind)
     if (kind == COIR_DRIVER_AUTO && text && *text) {
         if (strcmp(text, "epoll") == 0)
             kind = COIR_DRIVER_EPOLL;
-        else if (strcmp(text, "io_uring") != 0)
+        else if (strcmp(text, "io_uring") == 0)
+            kind = COIR_DRIVER_IO_URING;
+        else
             return complain("COIR_DRIVER", text);
     }
-    if (kind == COIR_DRIVER_EPOLL) {
-        static const char line[] = "coir: this version has no epoll driver\n";
-        coir_sys_write(2, line, sizeof line - 1);
-        return -ENOSYS;
-    }
-    runtime->driver = &coir_driver_uring;
+    runtime->any_driver = kind == COIR_DRIVER_AUTO && !coir_load_relaxed(&forbidden);
+    runtime->driver = kind == COIR_DRIVER_IO_URING || runtime->any_driver ? &coir_driver_uring
+                                                                          : &coir_driver_epoll;
     return 0;
 }
 
@@ -218,10 +220,15 @@ static void stop_threads(struct coir_runtime *runtime, int started)
             runtime->driver->release(&runtime->workers[i]);
 }
 
-static int start(struct coir_runtime *runtime)
+static int start_once(struct coir_runtime *runtime)
 {
-    int rc, threads = start_threads(runtime, &rc);
+    int rc, threads;
 
+    coir_store_relaxed(&runtime->started, 0);
+    coir_store_relaxed(&runtime->start_error, 0);
+    coir_store_relaxed(&runtime->refusal, 0);
+    coir_store_seq_cst(&runtime->stop, 0);
+    threads = start_threads(runtime, &rc);
     while (coir_load_acquire(&runtime->started) < threads)
         coir_sys_event_wait(runtime->event, INT64_MAX);
     if (rc == 0)
@@ -229,6 +236,36 @@ static int start(struct coir_runtime *runtime)
     if (rc < 0)
         stop_threads(runtime, threads);
     return rc;
+}
+
+static void tell_of_refusal(struct coir_runtime *runtime, int rc, const char *cure)
+{
+    char line[256];
+    int n;
+
+    if (runtime->any_driver && coir_xchg_acq_rel(&told, 1))
+        return;
+    n = snprintf(line, sizeof line, "coir: the kernel refuses %s (%s): %s%s\n",
+                 runtime->driver->name, strerrorname_np(-rc), cure,
+                 runtime->any_driver ? "; going on with epoll" : "");
+    coir_sys_write(2, line, (size_t)n);
+}
+
+/* All workers use the same driver. */
+static int start(struct coir_runtime *runtime)
+{
+    int rc = start_once(runtime), refusal = coir_load_relaxed(&runtime->refusal);
+    const char *cure = refusal && runtime->driver->cure ? runtime->driver->cure(refusal) : NULL;
+
+    if (!cure)
+        return rc;
+    tell_of_refusal(runtime, refusal, cure);
+    if (!runtime->any_driver)
+        return refusal;
+    if (refusal != -ENOMEM)
+        coir_store_relaxed(&forbidden, 1);
+    runtime->driver = &coir_driver_epoll;
+    return start_once(runtime);
 }
 
 static void destroy_fiber(struct coir_stack *stack, void *arg)

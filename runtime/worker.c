@@ -922,10 +922,12 @@ static int open_worker(struct coir_worker *worker)
     if (rc < 0)
         return rc;
     rc = worker->runtime->driver->open(worker);
-    if (rc < 0)
+    if (rc < 0) {
+        coir_store_relaxed(&worker->runtime->refusal, rc);
         coir_stack_altstack_clear(worker->altstack);
-    else
+    } else {
         coir_store_release(&worker->open, 1); /* [O] */
+    }
     return rc;
 }
 
@@ -1014,7 +1016,9 @@ struct coir_worker *coir_worker_at(const struct coir_worker *worker, int index)
     return index < worker->runtime->worker_count ? &worker->runtime->workers[index] : NULL;
 }
 
-void coir_worker_count_submitted(struct coir_worker *worker)
+void coir_worker_count_op(struct coir_worker *worker, bool ended)
 {
     coir_count(&worker->counters.submitted);
+    if (ended)
+        coir_count(&worker->counters.completed);
 }
