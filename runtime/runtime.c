@@ -231,10 +231,15 @@ static int start(struct coir_runtime *runtime)
     return rc;
 }
 
+static void forget_fiber(struct coir_stack *stack)
+{
+    coir_context_destroy(&((struct coir_fiber *)stack)->context);
+}
+
 static void destroy_fiber(struct coir_stack *stack, void *arg)
 {
     (void)arg;
-    coir_context_destroy(&((struct coir_fiber *)stack)->context);
+    forget_fiber(stack);
 }
 
 static void release(struct coir_runtime *runtime)
@@ -269,6 +274,7 @@ static int create(const coir_options *options, struct coir_runtime **ret_runtime
     if (rc == 0)
         rc = coir_stack_pool_init(&runtime->stacks, sizeof(struct coir_fiber),
                                   runtime->stack_bytes);
+    runtime->stacks.forget = forget_fiber;
     if (rc == 0)
         rc = make_workers(runtime);
     if (rc == 0)

@@ -79,6 +79,7 @@ struct coir_worker {
     int64_t watch_at;       /* when to look after the others, while busy */
     uint64_t activity;      /* of all workers, when it was last on the lookout */
     struct coir_watch *watches; /* of all workers */
+    int64_t tidy_at;            /* see tidy.h */
 
     /* Asked by others: how many items it may keep to itself. */
     _Alignas(128) COIR_ATOMIC(int64_t) keep;

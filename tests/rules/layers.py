@@ -25,7 +25,7 @@ park
 cancel.h
 group.h
 cancel
-worker.c rescue
+worker.c rescue tidy
 await
 group time blocking cpus debug error
 runtime
