@@ -11,7 +11,6 @@
 #include <string.h>
 #include <sys/auxv.h>
 #include <sys/mman.h>
-#include <ucontext.h>
 #include <unistd.h>
 
 #include "context.h"
@@ -640,17 +639,6 @@ static struct {
     struct sigaction previous;
 } fault = { .lock = PTHREAD_MUTEX_INITIALIZER };
 
-static char *stack_pointer(const void *signal_context)
-{
-    const mcontext_t *registers = &((const ucontext_t *)signal_context)->uc_mcontext;
-
-#if defined(__x86_64__)
-    return (char *)registers->gregs[REG_RSP];
-#else
-    return (char *)registers->sp;
-#endif
-}
-
 static struct coir_slab *slab_of(const char *address)
 {
     struct coir_slab *slab = coir_load_acquire(&all_slabs);
@@ -730,9 +718,10 @@ static void pass_on(int signal, siginfo_t *info, void *signal_context)
 static void on_fault(int signal, siginfo_t *info, void *signal_context)
 {
     const char *address = info->si_addr;
+    const char *sp = (const char *)coir_context_stack_pointer(signal_context);
     struct coir_slab *slab = info->si_code > 0 ? slab_of(address) : NULL;
 
-    if (slab && is_overflow(slab, address, stack_pointer(signal_context))) {
+    if (slab && is_overflow(slab, address, sp)) {
         size_t i = (size_t)(address - slab->low) / slab->slot_bytes;
 
         report(slot_header(slab, i), slab->slot_bytes - COIR_STACK_GUARD);
