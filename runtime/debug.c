@@ -51,7 +51,7 @@ const char *coir_task_name(const coir_task *handle)
 
     if (!task)
         return "none";
-    if ((coir_load_relaxed(&task->shared) & COIR_TASK_EXTRA) && task->extra->name[0])
+    if ((coir_load_acquire(&task->shared) & COIR_TASK_EXTRA) && task->extra->name[0])
         return task->extra->name;
     return number_name(task, task->numbered);
 }
