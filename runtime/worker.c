@@ -20,6 +20,7 @@
 #include "parking.h"
 #include "rescue.h"
 #include "sys.h"
+#include "tidy.h"
 
 #define LOOK_EVERY_TICKS 64
 #define LOOK_EVERY_NS 200000
@@ -794,8 +795,10 @@ static bool must_look_out(struct coir_worker *worker)
 
 static int64_t own_deadline(struct coir_worker *worker)
 {
-    int64_t deadline = coir_timers_next(&worker->timers);
+    int64_t deadline = coir_timers_next(&worker->timers), tidy_at = coir_tidy_at(worker);
 
+    if (tidy_at < deadline)
+        deadline = tidy_at;
     return worker->starved && worker->starved_until < deadline ? worker->starved_until : deadline;
 }
 
@@ -881,7 +884,8 @@ static bool find_work(struct coir_worker *worker)
             was_last = coir_idle_stop_search(&runtime->idle);
             searching = false;
         }
-        searching = sleep_in_driver(worker, was_last);
+        if (!coir_tidy(worker))
+            searching = sleep_in_driver(worker, was_last);
     }
     if (searching)
         coir_idle_stop_search(&runtime->idle);
@@ -889,6 +893,7 @@ static bool find_work(struct coir_worker *worker)
     if (found && coir_runqueue_length_hint(&worker->queue) > 1 && coir_idle_any(&runtime->idle))
         coir_worker_offer(worker);
     if (found) {
+        coir_tidy_later(worker, worker->tick_time);
         pass_on(worker);
         appoint_lookout(worker);
     }
@@ -969,6 +974,7 @@ int coir_worker_init(struct coir_worker *worker, struct coir_runtime *runtime, i
     worker->starved_last = &worker->starved;
     worker->tick_budget = LOOK_EVERY_TICKS;
     worker->ticks = LOOK_EVERY_TICKS;
+    worker->tidy_at = INT64_MAX;
     coir_store_relaxed(&worker->scheduler.worker, worker);
     coir_store_relaxed(&worker->keep, COIR_KEEP_ALL);
     coir_timers_init(&worker->timers);
