@@ -312,6 +312,8 @@ Test(run, that_insists_on_io_uring_where_it_is_refused_returns_the_errno_and_say
     }
 }
 
+LOAD_BACKTRACES_FIRST;
+
 static int dump_to_stderr(UNUSED void *arg)
 {
     coir_dump(STDERR_FILENO);
