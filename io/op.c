@@ -55,12 +55,12 @@ ssize_t coir_op_run(struct coir_op *op, const char *reason)
     rc = coir_worker_driver(worker)->submit(worker, op);
     if (rc < 0)
         return rc;
-    coir_worker_count_op(worker, rc > 0);
+    coir_worker_count_submitted(worker);
     if (rc > 0) {
         coir_take_steps(op->fiber, STEPS_PER_OP);
         return op->result;
     }
-    while (!coir_load_acquire(&op->done)) {
+    while (!coir_load_acquire(&op->done)) { /* [D] */
         if (!asked && (rc = coir_cancel_prepare(op->fiber)) != 0) {
             elsewhere = ask_to_end(op);
             asked = true;

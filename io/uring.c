@@ -37,6 +37,7 @@
 #define ENTRIES_LEAST 4u
 #define PAUSE_LEAST 1000000
 #define PAUSE_MOST 256000000
+#define RESCUE_MOST 64u
 #define NOWHERE UINT32_MAX
 
 /* user_data of what is no operation; a cancel has its operation's, and a bit. */
@@ -56,6 +57,8 @@ struct ring {
     int event;
     bool wake_armed;
     bool missed; /* a cancel did not find its operation, which goes on */
+    COIR_ATOMIC(uint32_t) busy;    /* in the middle of a change: see rescue */
+    COIR_ATOMIC(uint32_t) pending; /* there are entries to submit */
     struct slot *slots;
     uint32_t slot_count, free_slot;
 };
@@ -63,6 +66,22 @@ struct ring {
 static struct ring *ring_of(struct coir_worker *worker)
 {
     return *coir_worker_driver_state(worker);
+}
+
+/* Between these two a signal handler leaves the ring alone. */
+static struct ring *enter(struct coir_worker *worker)
+{
+    struct ring *ring = ring_of(worker);
+
+    coir_store_relaxed(&ring->busy, 1);
+    coir_compiler_barrier();
+    return ring;
+}
+
+static void leave(struct ring *ring)
+{
+    coir_compiler_barrier();
+    coir_store_relaxed(&ring->busy, 0);
 }
 
 /* Slots. */
@@ -146,19 +165,20 @@ static void complete(struct ring *ring, const struct io_uring_cqe *cqe)
         coir_op_complete(op, cqe->res);
 }
 
-static unsigned reap(struct ring *ring)
+static void reap(struct ring *ring, unsigned most)
 {
     struct io_uring_cqe *cqe;
     unsigned head, n = 0;
 
     io_uring_for_each_cqe(&ring->io, head, cqe) {
+        if (n == most)
+            break;
         complete(ring, cqe);
         n++;
     }
     io_uring_cq_advance(&ring->io, n);
     if (!ring->wake_armed)
         arm_wake(ring);
-    return n;
 }
 
 static bool uring_ready(struct coir_worker *worker)
@@ -170,18 +190,25 @@ static bool uring_ready(struct coir_worker *worker)
             (IORING_SQ_TASKRUN | IORING_SQ_CQ_OVERFLOW));
 }
 
+static void submit_and_reap(struct ring *ring, unsigned most)
+{
+    cancel_again(ring);
+    coir_store_relaxed(&ring->pending, 0);
+    io_uring_submit_and_get_events(&ring->io);
+    reap(ring, most);
+}
+
 static void uring_poll(struct coir_worker *worker)
 {
-    struct ring *ring = ring_of(worker);
+    struct ring *ring = enter(worker);
 
-    cancel_again(ring);
-    io_uring_submit_and_get_events(&ring->io);
-    reap(ring);
+    submit_and_reap(ring, UINT32_MAX);
+    leave(ring);
 }
 
 static void uring_wait(struct coir_worker *worker, int64_t deadline)
 {
-    struct ring *ring = ring_of(worker);
+    struct ring *ring = enter(worker);
     int64_t left = deadline == INT64_MAX ? 0 : deadline - coir_sys_now();
     struct __kernel_timespec timeout = { .tv_sec = left / 1000000000,
                                          .tv_nsec = left % 1000000000 };
@@ -190,18 +217,42 @@ static void uring_wait(struct coir_worker *worker, int64_t deadline)
     if (!ring->wake_armed)
         arm_wake(ring);
     if (left < 0 || ring->missed || !ring->wake_armed) {
-        uring_poll(worker);
-        return;
+        submit_and_reap(ring, UINT32_MAX);
+    } else {
+        coir_store_relaxed(&ring->pending, 0);
+        io_uring_submit_and_wait_timeout(&ring->io, &cqe, 1,
+                                         deadline == INT64_MAX ? NULL : &timeout, NULL);
+        reap(ring, UINT32_MAX);
     }
-    io_uring_submit_and_wait_timeout(&ring->io, &cqe, 1,
-                                     deadline == INT64_MAX ? NULL : &timeout, NULL);
-    reap(ring);
+    leave(ring);
 }
 
 static void uring_wake(struct coir_worker *worker)
 {
     if (ring_of(worker)) /* else it failed to open */
         coir_sys_event_write(ring_of(worker)->event);
+}
+
+static bool uring_stranded(struct coir_worker *worker)
+{
+    struct ring *ring = ring_of(worker);
+    const struct io_uring_cq *cq = &ring->io.cq;
+
+    return coir_load_relaxed(&ring->pending) ||
+           __atomic_load_n(cq->ktail, __ATOMIC_RELAXED) !=
+               __atomic_load_n(cq->khead, __ATOMIC_RELAXED) ||
+           (__atomic_load_n(ring->io.sq.kflags, __ATOMIC_RELAXED) &
+            (IORING_SQ_TASKRUN | IORING_SQ_CQ_OVERFLOW));
+}
+
+static void uring_rescue(struct coir_worker *worker)
+{
+    struct ring *ring = ring_of(worker);
+
+    if (!ring || coir_load_relaxed(&ring->busy))
+        return;
+    coir_worker_run_requests(worker);
+    submit_and_reap(ring, RESCUE_MOST);
 }
 
 /* Submissions. */
@@ -214,9 +265,10 @@ static struct io_uring_sqe *get_entry(struct ring *ring)
         int rc = io_uring_submit(&ring->io);
         if (rc == -EBUSY || rc == -EAGAIN) { /* completions have piled up */
             io_uring_get_events(&ring->io);
-            reap(ring);
+            reap(ring, UINT32_MAX);
         }
     }
+    coir_store_relaxed(&ring->pending, 1);
     return entry;
 }
 
@@ -257,15 +309,16 @@ static void prepare(struct io_uring_sqe *entry, const struct coir_op *op)
 
 static int uring_submit(struct coir_worker *worker, struct coir_op *op)
 {
-    struct ring *ring = ring_of(worker);
-    struct io_uring_sqe *entry;
+    struct ring *ring = enter(worker);
+    bool taken = take_slot(ring, op);
 
-    if (!take_slot(ring, op))
-        return -ENOMEM;
-    entry = get_entry(ring);
-    prepare(entry, op);
-    io_uring_sqe_set_data64(entry, op->id);
-    return 0;
+    if (taken) {
+        struct io_uring_sqe *entry = get_entry(ring);
+        prepare(entry, op);
+        io_uring_sqe_set_data64(entry, op->id);
+    }
+    leave(ring);
+    return taken ? 0 : -ENOMEM;
 }
 
 static void cancel_slot(struct ring *ring, struct slot *slot)
@@ -296,20 +349,22 @@ static void cancel_again(struct ring *ring)
 
 static void uring_cancel(struct coir_worker *worker, struct coir_op *op)
 {
-    struct ring *ring = ring_of(worker);
+    struct ring *ring = enter(worker);
     struct slot *slot = slot_of(ring, op->id);
 
     if (slot)
         cancel_slot(ring, slot);
+    leave(ring);
 }
 
 static void uring_cancel_fd(struct coir_worker *worker, int fd)
 {
-    struct ring *ring = ring_of(worker);
+    struct ring *ring = enter(worker);
 
     for (uint32_t i = 0; i < ring->slot_count; i++)
         if (ring->slots[i].op && ring->slots[i].op->fd == fd)
             cancel_slot(ring, &ring->slots[i]);
+    leave(ring);
 }
 
 /* Set-up. */
@@ -371,6 +426,9 @@ static int setup(struct ring *ring, struct coir_worker *worker)
     unsigned entries = ENTRIES;
     int rc;
 
+    /* The ring may be mapped where another run's was, in another thread, a moment
+       ago; ThreadSanitizer does not see the kernel between the two. */
+    coir_fence_seq_cst();
     while (entries > ENTRIES_LEAST && ring_bytes(entries) > each)
         entries /= 2;
     rc = try_all_sizes(ring, entries);
@@ -405,6 +463,7 @@ static int uring_open(struct coir_worker *worker)
     if (!ring)
         return -ENOMEM;
     ring->free_slot = NOWHERE;
+    coir_store_relaxed(&ring->busy, 1);
     rc = setup(ring, worker);
     if (rc < 0) {
         coir_sys_free(ring);
@@ -421,18 +480,22 @@ static int uring_open(struct coir_worker *worker)
     io_uring_ring_dontfork(&ring->io);
     *coir_worker_driver_state(worker) = ring;
     arm_wake(ring);
+    leave(ring);
     return 0;
 }
 
+/* The ring itself is looked at by others until all threads have ended. */
 static void uring_close(struct coir_worker *worker)
 {
-    io_uring_queue_exit(&ring_of(worker)->io);
+    io_uring_unregister_ring_fd(&enter(worker)->io);
 }
 
 static void uring_release(struct coir_worker *worker)
 {
     struct ring *ring = ring_of(worker);
 
+    coir_fence_seq_cst(); /* see setup() */
+    io_uring_queue_exit(&ring->io);
     coir_sys_close(ring->event);
     coir_sys_free(ring->slots);
     coir_sys_free(ring);
@@ -452,4 +515,6 @@ const struct coir_driver coir_driver_uring = {
     .poll = uring_poll,
     .wait = uring_wait,
     .wake = uring_wake,
+    .stranded = uring_stranded,
+    .rescue = uring_rescue,
 };

@@ -217,7 +217,7 @@ static bool register_joiner(const char *function, struct coir_task *task,
         if (shared & COIR_TASK_JOINER)
             coir_misuse(function, "the task '%s' is being awaited already",
                         coir_task_name(task));
-    } while (!coir_cas_acq_rel(&task->shared, &shared, shared | (uintptr_t)fiber));
+    } while (!coir_cas_acq_rel(&task->shared, &shared, shared | (uintptr_t)fiber)); /* [J] */
     return true;
 }
 

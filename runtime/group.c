@@ -169,7 +169,7 @@ void coir_group_member_done(struct coir_worker *worker, struct coir_task *member
     coir_task_free(&worker->runtime->tasks, &worker->tasks, member);
     if (inlined)
         group->inlined++;
-    else if (coir_sub_acq_rel(&group->count, 1) == 1)
+    else if (coir_sub_acq_rel(&group->count, 1) == 1) /* [G] */
         coir_unpark(owner); /* the group may be gone */
 }
 
@@ -238,7 +238,7 @@ static void join(struct coir_group_state *group, struct coir_fiber *fiber)
 
     if (coir_add_acq_rel(&group->count, others) + others == 0)
         return;
-    while (coir_load_acquire(&group->count) != 0) {
+    while (coir_load_acquire(&group->count) != 0) { /* [G] */
         int rc = asked ? 0 : coir_cancel_prepare(fiber);
 
         if (rc == -ENOMEM || (!asked && coir_cancel_pending_outside(fiber, &group->scope, false))) {

@@ -100,29 +100,35 @@ static inline uint32_t coir_outbox_take(struct coir_outbox *box, uintptr_t *ret_
 }
 
 #ifndef COIR_MODEL
+#include "inbox.h"
 #include "runqueue.h"
 
 /*
  * Owner, or a handler on its thread: move up to max of the oldest items to the
- * outbox.  Stops at an item that is pinned.  Returns how many were moved.
+ * outbox.  One that is pinned goes to `aside`, the worker's own inbox, so that it
+ * does not stand in the way of what lies behind it; without `aside` it ends the
+ * batch: an owner that is not stuck comes to run it.  Returns how many were given.
  */
 static inline uint32_t coir_handover_give(struct coir_runqueue *q, struct coir_outbox *box,
-                                          int64_t max)
+                                          struct coir_inbox *aside, int64_t max)
 {
     uint32_t n = 0;
 
     if (coir_load_relaxed(&q->busy) || !coir_outbox_claim(box))
         return 0;
-    while (n < COIR_OUTBOX_MAX && n < max && coir_runqueue_length_hint(q) > 0) {
+    for (int steps = 0; steps < 4 * COIR_OUTBOX_MAX && n < COIR_OUTBOX_MAX && n < max &&
+                        coir_runqueue_length_hint(q) > 0; steps++) {
         uint64_t position = coir_load_relaxed(&q->head);
         coir_item item = coir_load_relaxed(&q->slots[position & q->mask]);
 
-        if (item & COIR_ITEM_PINNED)
+        if (!aside && (item & COIR_ITEM_PINNED))
             break;
         position = coir_local_add(&q->head, 1);
         item = coir_load_relaxed(&q->slots[position & q->mask]);
         coir_store_relaxed(&q->slots[position & q->mask], 0); /* see take_middle */
-        if (item)
+        if (item & COIR_ITEM_PINNED)
+            coir_inbox_push(aside, item);
+        else if (item)
             coir_store_relaxed(&box->slots[n++], item);
     }
     coir_outbox_publish(box, n);

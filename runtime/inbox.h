@@ -60,7 +60,8 @@ static inline coir_item coir_inbox_drain(struct coir_inbox *inbox)
 
 /*
  * Something to do on a worker's thread.  Lives in the frame of a task that
- * waits until `done`; run is called once, and must not suspend.
+ * waits until `done`; run is called once, perhaps by a signal handler (see
+ * rescue.h): it must not suspend, allocate or lock.
  */
 struct coir_request {
     struct coir_request *next;

@@ -69,7 +69,9 @@ static void make_ready(struct coir_fiber *fiber)
     struct coir_worker *last = coir_load_relaxed(&fiber->worker);
     coir_item item = coir_item_of_fiber(fiber);
 
-    if (self == last && !(last->runtime->migrate && !fiber->pins)) {
+    if (self && __builtin_expect(self->in_rescue, 0)) {
+        coir_worker_send(fiber->pins ? last : self, item);
+    } else if (self == last && !(last->runtime->migrate && !fiber->pins)) {
         coir_worker_push(self, item);
     } else if (fiber->pins) {
         coir_worker_send(last, item);

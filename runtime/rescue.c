@@ -3,12 +3,13 @@
  */
 #include "rescue.h"
 
-#include <errno.h>
 #include <string.h>
 
+#include "park.h"
 #include "sys.h"
 #include "worker.h"
 
+#define PATIENCE_LONG 1000000
 #define BACKOFF_LEAST 50000
 #define BACKOFF_MOST 10000000
 
@@ -31,14 +32,32 @@ static void chain(int signal, siginfo_t *info, void *context)
         old->sa_handler(signal);
 }
 
+/* On the thread of a stuck worker: move what only this thread can get at. */
+static void rescue(struct coir_worker *worker)
+{
+    struct coir_runtime *runtime = worker->runtime;
+    uint32_t given;
+
+    worker->in_rescue = true;
+    runtime->driver->rescue(worker);
+    coir_timers_rescue(&worker->timers, coir_sys_now(), coir_unpark);
+    worker->in_rescue = false;
+
+    given = coir_handover_give(&worker->queue, &worker->outbox, &worker->inbox, COIR_OUTBOX_MAX);
+    if (given || !coir_inbox_empty(&worker->inbox))
+        coir_worker_wake_one(runtime);
+}
+
 static void on_rescue(int signal, siginfo_t *info, void *context)
 {
     struct coir_worker *worker = coir_current_worker();
+    int saved = coir_sys_errno();
 
     if (!worker || !is_ours(info))
         chain(signal, info, context);
     else
-        coir_handover_give(&worker->queue, &worker->outbox, COIR_OUTBOX_MAX);
+        rescue(worker);
+    coir_sys_set_errno(saved);
 }
 
 int coir_rescue_install(int signal)
@@ -57,28 +76,37 @@ int coir_rescue_install(int signal)
     return rc;
 }
 
+/* Watching. */
+
 /* Changes with everything a worker does for its tasks. */
 static uint64_t pulse(struct coir_worker *worker)
 {
     return coir_load_relaxed(&worker->counters.spawned) +
            coir_load_relaxed(&worker->counters.finished) +
            coir_load_relaxed(&worker->counters.inlined) +
+           coir_load_relaxed(&worker->counters.submitted) +
            coir_load_relaxed(&worker->counters.switches);
 }
 
-static bool may_strand(struct coir_worker *worker)
+/* For how long a worker has made no step, as far as this one knows. */
+static int64_t stuck_for(struct coir_watch *watch, struct coir_worker *other, int64_t now)
 {
-    return coir_load_relaxed(&worker->state) == COIR_WORKER_AWAKE &&
-           coir_runqueue_length_hint(&worker->queue) > 0 && !coir_outbox_full(&worker->outbox);
+    uint64_t steps = pulse(other);
+
+    if (watch->since && watch->pulse == steps)
+        return now - watch->since;
+    *watch = (struct coir_watch){ steps, now };
+    return 0;
 }
 
-void coir_rescue_observe(struct coir_worker *worker)
+/* Whether only the worker's own thread can get at something. */
+static bool may_strand(struct coir_worker *victim, int64_t now, int64_t stuck)
 {
-    struct coir_runtime *runtime = worker->runtime;
-
-    for (int i = 0; i < runtime->worker_count; i++)
-        worker->pulses[i] =
-            may_strand(&runtime->workers[i]) ? pulse(&runtime->workers[i]) : UINT64_MAX;
+    if (coir_runqueue_length_hint(&victim->queue) > 0 && !coir_outbox_full(&victim->outbox))
+        return true;
+    return stuck >= PATIENCE_LONG &&
+           (coir_timers_next(&victim->timers) <= now || coir_load_relaxed(&victim->requests.head) ||
+            victim->runtime->driver->stranded(victim));
 }
 
 /* Whether it is this worker's turn to signal that one. */
@@ -101,19 +129,35 @@ static bool take_turn(struct coir_worker *victim, int64_t now)
     return true;
 }
 
-bool coir_rescue_signal(struct coir_worker *worker)
+static bool signal_to(struct coir_worker *worker, struct coir_worker *victim, int64_t now)
+{
+    if (!take_turn(victim, now))
+        return false;
+    coir_count(&worker->counters.signals);
+    return coir_sys_tgkill(victim->tid, worker->runtime->rescue_signal) == 0;
+}
+
+enum coir_rescue_result coir_rescue_look(struct coir_worker *worker, int64_t now,
+                                         int64_t patience)
 {
     struct coir_runtime *runtime = worker->runtime;
-    int64_t now = coir_sys_now();
-    bool any = false;
+    enum coir_rescue_result result = COIR_RESCUE_NOTHING;
 
     for (int i = 0; i < runtime->worker_count; i++) {
-        struct coir_worker *victim = &runtime->workers[i];
-        if (victim == worker || worker->pulses[i] == UINT64_MAX || !may_strand(victim) ||
-            pulse(victim) != worker->pulses[i] || !take_turn(victim, now))
+        struct coir_worker *other = &runtime->workers[i];
+        int64_t stuck;
+
+        if (other == worker || !coir_load_acquire(&other->open)) /* [O] */
             continue;
-        coir_count(&worker->counters.signals);
-        any |= coir_sys_tgkill(victim->tid, runtime->rescue_signal) == 0;
+        stuck = stuck_for(&worker->watches[i], other, now);
+        if (stuck < patience || coir_load_relaxed(&other->state) != COIR_WORKER_AWAKE)
+            continue;
+        if (coir_worker_take_from(worker, other) ||
+            (stuck >= PATIENCE_LONG && coir_worker_take_inbox(worker, other)))
+            result = COIR_RESCUE_TOOK;
+        else if (runtime->rescue_signal && may_strand(other, now, stuck) &&
+                 signal_to(worker, other, now) && result == COIR_RESCUE_NOTHING)
+            result = COIR_RESCUE_SIGNALLED;
     }
-    return any;
+    return result;
 }

@@ -228,6 +228,8 @@ static int start_once(struct coir_runtime *runtime)
     coir_store_relaxed(&runtime->start_error, 0);
     coir_store_relaxed(&runtime->refusal, 0);
     coir_store_seq_cst(&runtime->stop, 0);
+    for (int i = 0; i < runtime->worker_count; i++)
+        coir_store_relaxed(&runtime->workers[i].open, 0);
     threads = start_threads(runtime, &rc);
     while (coir_load_acquire(&runtime->started) < threads)
         coir_sys_event_wait(runtime->event, INT64_MAX);
@@ -410,7 +412,7 @@ static void wait_for_main(struct coir_runtime *runtime, bool took)
 
 /* The end. */
 
-/* Whether every task has ended.  Nothing can be created once that is so. */
+/* Whether every task has ended.  Nothing can be created once that is so.  [E] */
 static bool is_quiet(struct coir_runtime *runtime)
 {
     uint64_t finished = 0, spawned = 0;

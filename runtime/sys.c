@@ -167,6 +167,16 @@ int coir_sys_raise(int signal)
     return result(raise(signal));
 }
 
+int coir_sys_errno(void)
+{
+    return errno;
+}
+
+void coir_sys_set_errno(int value)
+{
+    errno = value;
+}
+
 int coir_sys_eventfd(unsigned value, int flags)
 {
     return result(eventfd(value, flags | EFD_CLOEXEC));

@@ -52,11 +52,13 @@ pid_t coir_sys_getpid(void);
 void coir_sys_yield(void);
 int coir_sys_membarrier(int command);
 
-/* Signals. */
+/* Signals.  A handler puts errno back with the last two. */
 int coir_sys_tgkill(pid_t thread, int signal); /* of this process */
 int coir_sys_sigaction(int signal, const struct sigaction *action, struct sigaction *ret_old);
 int coir_sys_sigaltstack(const stack_t *stack, stack_t *ret_old);
 int coir_sys_raise(int signal); /* to the calling thread */
+int coir_sys_errno(void);
+void coir_sys_set_errno(int value);
 
 /* Descriptors. */
 int coir_sys_eventfd(unsigned value, int flags);

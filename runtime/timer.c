@@ -13,6 +13,8 @@
 #define SLAB_TIMERS 128
 #endif
 
+#define RESCUE_MOST 64
+
 struct coir_timer_slab {
     struct coir_timer_slab *next;
     struct coir_timer timers[SLAB_TIMERS];
@@ -143,8 +145,19 @@ static void put_back(struct coir_timers *timers, struct coir_timer *timer)
 
 /* What callers see. */
 
-struct coir_timer *coir_timer_arm(struct coir_timers *timers, int64_t when,
-                                  struct coir_fiber *fiber)
+static void enter(struct coir_timers *timers)
+{
+    coir_store_relaxed(&timers->busy, 1);
+    coir_compiler_barrier();
+}
+
+static void leave(struct coir_timers *timers)
+{
+    coir_compiler_barrier();
+    coir_store_relaxed(&timers->busy, 0);
+}
+
+static struct coir_timer *arm(struct coir_timers *timers, int64_t when, struct coir_fiber *fiber)
 {
     struct coir_timer *timer;
 
@@ -160,6 +173,17 @@ struct coir_timer *coir_timer_arm(struct coir_timers *timers, int64_t when,
     return timer;
 }
 
+struct coir_timer *coir_timer_arm(struct coir_timers *timers, int64_t when,
+                                  struct coir_fiber *fiber)
+{
+    struct coir_timer *timer;
+
+    enter(timers);
+    timer = arm(timers, when, fiber);
+    leave(timers);
+    return timer;
+}
+
 bool coir_timer_release(struct coir_timers *timers, struct coir_timer *timer)
 {
     uint32_t state = COIR_TIMER_ARMED;
@@ -168,7 +192,9 @@ bool coir_timer_release(struct coir_timers *timers, struct coir_timer *timer)
     struct coir_timer *head;
 
     if (home == timers) {
+        enter(timers);
         put_back(timers, timer);
+        leave(timers);
         return fired;
     }
     head = coir_load_relaxed(&home->returns);
@@ -178,10 +204,10 @@ bool coir_timer_release(struct coir_timers *timers, struct coir_timer *timer)
     return fired;
 }
 
-void coir_timers_expire(struct coir_timers *timers, int64_t now,
-                        void (*wake)(struct coir_fiber *))
+static void expire(struct coir_timers *timers, int64_t now, void (*wake)(struct coir_fiber *),
+                   uint32_t most)
 {
-    while (timers->count && timers->heap[0].when <= now) {
+    for (uint32_t n = 0; n < most && timers->count && timers->heap[0].when <= now; n++) {
         struct coir_timer *timer = timers->heap[0].timer;
         struct coir_fiber *fiber = coir_load_relaxed(&timer->fiber);
         uint32_t state = COIR_TIMER_ARMED;
@@ -194,6 +220,21 @@ void coir_timers_expire(struct coir_timers *timers, int64_t now,
     }
 }
 
+void coir_timers_expire(struct coir_timers *timers, int64_t now,
+                        void (*wake)(struct coir_fiber *))
+{
+    enter(timers);
+    expire(timers, now, wake, UINT32_MAX);
+    leave(timers);
+}
+
+void coir_timers_rescue(struct coir_timers *timers, int64_t now,
+                        void (*wake)(struct coir_fiber *))
+{
+    if (!coir_load_relaxed(&timers->busy))
+        expire(timers, now, wake, RESCUE_MOST);
+}
+
 void coir_timers_drain(struct coir_timers *timers)
 {
     struct coir_timer *timer, *next;
@@ -201,8 +242,10 @@ void coir_timers_drain(struct coir_timers *timers)
     if (!coir_load_relaxed(&timers->returns))
         return;
     timer = coir_xchg_acquire(&timers->returns, (struct coir_timer *)NULL); /* [T] */
+    enter(timers);
     for (; timer; timer = next) {
         next = timer->next;
         put_back(timers, timer);
     }
+    leave(timers);
 }

@@ -66,6 +66,7 @@ struct coir_timers {
     COIR_ATOMIC(int64_t) next; /* the nearest deadline, for others to see */
     COIR_ATOMIC(struct coir_timer *) returns;
     COIR_ATOMIC(uint64_t) armed, fired; /* counters */
+    COIR_ATOMIC(uint32_t) busy; /* in the middle of a change: a handler leaves */
 };
 
 void coir_timers_init(struct coir_timers *timers);
@@ -85,6 +86,11 @@ static inline bool coir_timer_fired(struct coir_timer *timer)
 
 /* Fire what is due at `now`; wake is called once for each, in order. */
 void coir_timers_expire(struct coir_timers *timers, int64_t now,
+                        void (*wake)(struct coir_fiber *));
+
+/* The same in a signal handler on the home's thread: at most 64, and none if it
+   has interrupted one of these functions. */
+void coir_timers_rescue(struct coir_timers *timers, int64_t now,
                         void (*wake)(struct coir_fiber *));
 
 /* Take back what was released elsewhere. */

@@ -29,8 +29,9 @@
 #define LONE_BACKOFF_LEAST 1000000
 #define LONE_BACKOFF_MOST 64000000
 #define STARVED_RETRY_NS 1000000
-#define LOOKOUT_LEAST 1000000
-#define LOOKOUT_MOST 10000000
+#define WATCH_EVERY_NS 1000000
+#define LOOKOUT_NS 5000000
+#define LOOKOUTS_MOST 2
 
 #ifdef COIR_SMALL
 #define STACK_CACHE_MAX 2
@@ -158,7 +159,7 @@ static bool nobody_wants(struct coir_worker *worker)
 static void give(struct coir_worker *worker, int64_t n)
 {
     coir_store_relaxed(&worker->keep, COIR_KEEP_ALL); /* [H4] */
-    if (coir_handover_give(&worker->queue, &worker->outbox, n))
+    if (coir_handover_give(&worker->queue, &worker->outbox, NULL, n))
         coir_worker_wake_one(worker->runtime);
     else
         coir_store_relaxed(&worker->keep, COIR_KEEP_ONE);
@@ -210,8 +211,7 @@ static void offer_at_tick(struct coir_worker *worker, int64_t now)
     worker->tick_spawned = coir_load_relaxed(&worker->counters.spawned);
 }
 
-/* Take another worker's batch.  The items are then this worker's. */
-static bool take_from(struct coir_worker *worker, struct coir_worker *victim)
+bool coir_worker_take_from(struct coir_worker *worker, struct coir_worker *victim)
 {
     coir_item items[COIR_OUTBOX_MAX];
     uint32_t n = coir_outbox_take(&victim->outbox, items);
@@ -226,20 +226,25 @@ static bool take_from(struct coir_worker *worker, struct coir_worker *victim)
     return n > 0;
 }
 
-/* Looking at everything else. */
-
-static bool drain_inbox(struct coir_worker *worker)
+bool coir_worker_take_inbox(struct coir_worker *worker, struct coir_worker *other)
 {
-    coir_item item = coir_inbox_drain(&worker->inbox), next;
-    bool any = item != 0;
+    coir_item item = coir_inbox_drain(&other->inbox), next;
+    bool any = false;
 
     for (; item; item = next) {
         next = *coir_inbox_link(item);
         *coir_inbox_link(item) = 0;
-        coir_worker_push(worker, item);
+        if (other != worker && (item & COIR_ITEM_PINNED)) {
+            coir_worker_send(other, item);
+        } else {
+            coir_worker_push(worker, item);
+            any = true;
+        }
     }
     return any;
 }
+
+/* Looking at everything else. */
 
 void coir_worker_run_requests(struct coir_worker *worker)
 {
@@ -274,7 +279,7 @@ static int64_t look(struct coir_worker *worker)
 {
     int64_t now = coir_sys_now();
 
-    drain_inbox(worker);
+    coir_worker_take_inbox(worker, worker);
     coir_worker_run_requests(worker);
     coir_timers_drain(&worker->timers);
     coir_timers_expire(&worker->timers, now, coir_unpark);
@@ -308,11 +313,20 @@ static void look_after_outbox(struct coir_worker *worker)
         worker->batch_waits = false;
     } else if (worker->batch_waits || !coir_idle_any(&worker->runtime->idle)) {
         worker->batch_waits = false;
-        take_from(worker, worker);
+        coir_worker_take_from(worker, worker);
     } else {
         worker->batch_waits = true;
         coir_worker_wake_one(worker->runtime);
     }
+}
+
+/* Whoever is stuck must not wait until somebody is idle. */
+static void look_after_others(struct coir_worker *worker, int64_t now)
+{
+    if (worker->runtime->worker_count == 1 || now < worker->watch_at)
+        return;
+    worker->watch_at = now + WATCH_EVERY_NS;
+    coir_rescue_look(worker, now, WATCH_EVERY_NS);
 }
 
 /* Nothing to look at, as far as can be seen without the clock. */
@@ -340,6 +354,7 @@ void coir_worker_tick(struct coir_worker *worker)
     if (worker->runtime->driver->ready(worker))
         worker->runtime->driver->poll(worker);
     look_after_outbox(worker);
+    look_after_others(worker, now);
     offer_at_tick(worker, now);
     adapt_budget(worker, now);
 }
@@ -558,7 +573,7 @@ static void finish(struct coir_worker *worker, struct coir_task *task, int value
         coir_group_member_done(worker, task, value, false);
     } else {
         coir_store_relaxed(&task->qpos, (uint64_t)(uint32_t)value);
-        shared = coir_xchg_acq_rel(
+        shared = coir_xchg_acq_rel( /* [J] */
             &task->shared, COIR_TASK_DONE | (coir_load_relaxed(&task->shared) & COIR_TASK_OWNS));
         if (shared & COIR_TASK_JOINER)
             coir_unpark((struct coir_fiber *)(shared & COIR_TASK_JOINER));
@@ -621,7 +636,7 @@ static bool take_from_anyone(struct coir_worker *worker)
     struct coir_runtime *runtime = worker->runtime;
 
     for (int i = 1; i < runtime->worker_count; i++)
-        if (take_from(worker, &runtime->workers[(worker->index + i) % runtime->worker_count]))
+        if (coir_worker_take_from(worker, &runtime->workers[(worker->index + i) % runtime->worker_count]))
             return true;
     return false;
 }
@@ -680,11 +695,27 @@ static bool find_own(struct coir_worker *worker)
         worker->runtime->driver->poll(worker);
     if (coir_runqueue_length_hint(&worker->queue) > 0)
         return true;
-    if (!take_from(worker, worker))
+    if (!coir_worker_take_from(worker, worker))
         return false;
     if (worker->lone)
         regret_lone(worker);
     return true;
+}
+
+/* Help those that are stuck.  True if that gave this worker something to do. */
+static bool help(struct coir_worker *worker, int64_t patience)
+{
+    switch (coir_rescue_look(worker, coir_sys_now(), patience)) {
+    case COIR_RESCUE_NOTHING:
+        return false;
+    case COIR_RESCUE_TOOK:
+        return true;
+    case COIR_RESCUE_SIGNALLED:
+        break;
+    }
+    coir_sys_sleep(SPIN_NS); /* rather than spin: the victim may need this CPU */
+    return take_from_anyone(worker) ||
+           coir_rescue_look(worker, coir_sys_now(), patience) == COIR_RESCUE_TOOK;
 }
 
 /* Look around for a while.  True if something was found, or should be looked
@@ -694,7 +725,8 @@ static bool search(struct coir_worker *worker)
     int64_t start = coir_sys_now(), asked = start, now = start;
 
     ask(worker, COIR_KEEP_ONE);
-    coir_rescue_observe(worker);
+    if (coir_rescue_look(worker, now, SPIN_NS) == COIR_RESCUE_TOOK)
+        return true;
     do {
         if (take_from_anyone(worker) || has_own_work(worker, now))
             return true;
@@ -708,10 +740,7 @@ static bool search(struct coir_worker *worker)
             asked = now;
         }
     } while (now - start < SPIN_NS);
-    if (!worker->runtime->rescue_signal || !coir_rescue_signal(worker))
-        return false;
-    coir_sys_sleep(SPIN_NS); /* rather than spin: the victim may need this CPU */
-    return take_from_anyone(worker);
+    return help(worker, SPIN_NS);
 }
 
 static bool somebody_runs(struct coir_worker *worker)
@@ -725,14 +754,40 @@ static bool somebody_runs(struct coir_worker *worker)
     return false;
 }
 
-/* The last to go to sleep while another runs is the lookout: it looks again
-   after 1 ms, 2, up to 10, whether that one leaves work lying. */
-static int64_t look_again_at(struct coir_worker *worker)
+/* Changes whenever any worker does anything. */
+static uint64_t all_activity(struct coir_runtime *runtime)
 {
-    int64_t when = coir_sys_now() + worker->lookout;
+    uint64_t sum = 0;
 
-    worker->lookout = worker->lookout * 2 < LOOKOUT_MOST ? worker->lookout * 2 : LOOKOUT_MOST;
-    return when;
+    for (int i = 0; i < runtime->worker_count; i++)
+        sum += coir_load_relaxed(&runtime->workers[i].counters.switches);
+    return sum;
+}
+
+/*
+ * Somebody must be awake enough to see that a worker is stuck, also one that runs
+ * what its own ring brought while all others slept.  So two of the sleepers wake up
+ * every 5 ms to look around, as long as anything happens.  When nothing has, and
+ * nobody runs, they sleep on without an alarm; and who wakes up then by himself
+ * wakes another.
+ *
+ *     sleeper                           one who has found work
+ *     lookouts -= 1                     state = AWAKE             (idle.h)
+ *     reads all states             [L]  lookouts == 0?  wake one
+ */
+static bool must_look_out(struct coir_worker *worker)
+{
+    struct coir_runtime *runtime = worker->runtime;
+    uint64_t activity;
+
+    if (runtime->worker_count == 1 || !runtime->rescue_signal ||
+        coir_load_seq_cst(&runtime->idle.lookouts) >= LOOKOUTS_MOST)
+        return false;
+    activity = all_activity(runtime);
+    if (activity == worker->activity && !somebody_runs(worker))
+        return false;
+    worker->activity = activity;
+    return true;
 }
 
 static int64_t own_deadline(struct coir_worker *worker)
@@ -742,20 +797,21 @@ static int64_t own_deadline(struct coir_worker *worker)
     return worker->starved && worker->starved_until < deadline ? worker->starved_until : deadline;
 }
 
-static void wait_in_driver(struct coir_worker *worker, bool was_last)
+static void wait_in_driver(struct coir_worker *worker)
 {
     struct coir_runtime *runtime = worker->runtime;
-    int64_t deadline = own_deadline(worker), again;
+    int64_t deadline = own_deadline(worker), look_at;
 
     coir_count(&worker->counters.sleeps);
-    if (!was_last || !runtime->rescue_signal || !somebody_runs(worker)) {
+    worker->looked_out = must_look_out(worker);
+    if (!worker->looked_out) {
         runtime->driver->wait(worker, deadline);
         return;
     }
-    again = look_again_at(worker);
+    look_at = coir_sys_now() + LOOKOUT_NS;
     coir_add_seq_cst(&runtime->idle.lookouts, 1);
-    runtime->driver->wait(worker, again < deadline ? again : deadline);
-    coir_sub_seq_cst(&runtime->idle.lookouts, 1);
+    runtime->driver->wait(worker, look_at < deadline ? look_at : deadline);
+    coir_sub_seq_cst(&runtime->idle.lookouts, 1); /* [L] */
 }
 
 /* Others may have given, and woken nobody, because this worker searched or was on
@@ -766,15 +822,13 @@ static void pass_on(struct coir_worker *worker)
         coir_worker_wake_one(worker->runtime);
 }
 
-/* This worker has found work.  Others may sleep on, but if something is queued
-   behind it, or behind another, one of them must look after that. */
+/* This worker has found work, and may be busy with it for long. */
 static void appoint_lookout(struct coir_worker *worker)
 {
     struct coir_runtime *runtime = worker->runtime;
 
-    if (runtime->rescue_signal && coir_load_relaxed(&runtime->idle.sleeping) > 0 &&
-        coir_load_relaxed(&runtime->idle.lookouts) == 0 &&
-        (coir_runqueue_length_hint(&worker->queue) > 1 || somebody_has_work(worker, 0)))
+    if (runtime->rescue_signal && coir_load_seq_cst(&runtime->idle.lookouts) == 0 && /* [L] */
+        coir_load_relaxed(&runtime->idle.sleeping) > 0)
         coir_worker_wake_one(runtime);
 }
 
@@ -789,15 +843,17 @@ static bool sleep_in_driver(struct coir_worker *worker, bool was_last)
     coir_idle_announce(&runtime->idle, &worker->state);
     was_last |= coir_load_relaxed(&runtime->idle.searching) <= 0;
     ask(worker, COIR_KEEP_NONE);
-    if (was_last && runtime->worker_count > 1) {
+    if (was_last && runtime->worker_count > 1 && !worker->looked_out) {
         coir_count(&worker->counters.barriers);
         coir_sys_membarrier(MEMBARRIER_CMD_PRIVATE_EXPEDITED);
     }
     if (has_own_work(worker, coir_sys_now()) || anything_given(runtime) ||
-        (was_last && somebody_has_work(worker, 1)))
+        (was_last && somebody_has_work(worker, 1))) {
+        worker->looked_out = false;
         return coir_idle_retract(&runtime->idle, &worker->state);
+    }
 
-    wait_in_driver(worker, was_last);
+    wait_in_driver(worker);
     return coir_idle_retract(&runtime->idle, &worker->state);
 }
 
@@ -810,12 +866,14 @@ static bool find_work(struct coir_worker *worker)
     while (!found && !coir_load_acquire(&runtime->stop)) {
         bool was_last = false; /* of those who searched */
 
-        found = find_own(worker) || take_from_anyone(worker);
+        found = find_own(worker) || take_from_anyone(worker) ||
+                (worker->looked_out && help(worker, SPIN_NS));
         if (found)
             break;
-        if (!searching)
+        if (!searching && !worker->looked_out)
             searching = coir_idle_search(&runtime->idle, runtime->max_searchers);
         if (searching) {
+            worker->looked_out = false;
             if (search(worker))
                 continue;
             was_last = coir_idle_stop_search(&runtime->idle);
@@ -825,7 +883,7 @@ static bool find_work(struct coir_worker *worker)
     }
     if (searching)
         coir_idle_stop_search(&runtime->idle);
-    worker->lookout = LOOKOUT_LEAST;
+    worker->looked_out = false;
     if (found && coir_runqueue_length_hint(&worker->queue) > 1 && coir_idle_any(&runtime->idle))
         coir_worker_offer(worker);
     if (found) {
@@ -865,6 +923,8 @@ static int open_worker(struct coir_worker *worker)
     if (rc < 0) {
         coir_store_relaxed(&worker->runtime->refusal, rc);
         coir_stack_altstack_clear(worker->altstack);
+    } else {
+        coir_store_release(&worker->open, 1); /* [O] */
     }
     return rc;
 }
@@ -890,6 +950,7 @@ void *coir_worker_main(void *arg)
         if (next != &worker->scheduler)
             switch_to(worker, next, COIR_COMMIT_NONE);
     }
+    coir_store_release(&worker->open, 0);
     runtime->driver->close(worker);
     coir_stack_altstack_clear(worker->altstack);
     coir_context_destroy(&worker->scheduler.context);
@@ -909,15 +970,15 @@ int coir_worker_init(struct coir_worker *worker, struct coir_runtime *runtime, i
     coir_store_relaxed(&worker->scheduler.worker, worker);
     coir_store_relaxed(&worker->keep, COIR_KEEP_ALL);
     coir_timers_init(&worker->timers);
-    worker->pulses = coir_sys_calloc((size_t)runtime->worker_count, sizeof *worker->pulses);
-    return !worker->pulses || coir_runqueue_init(&worker->queue) < 0 ? -ENOMEM : 0;
+    worker->watches = coir_sys_calloc((size_t)runtime->worker_count, sizeof *worker->watches);
+    return !worker->watches || coir_runqueue_init(&worker->queue) < 0 ? -ENOMEM : 0;
 }
 
 void coir_worker_destroy(struct coir_worker *worker)
 {
     coir_timers_destroy(&worker->timers);
     coir_sys_free((void *)worker->queue.slots);
-    coir_sys_free(worker->pulses);
+    coir_sys_free(worker->watches);
 }
 
 /* For the drivers. */
@@ -929,8 +990,14 @@ void coir_op_complete(struct coir_op *op, ssize_t result)
 
     coir_count(&worker->counters.completed);
     op->result = result;
-    coir_store_release(&op->done, 1); /* it is the waiter's again */
+    coir_store_release(&op->done, 1); /* [D]: it is the waiter's again */
     coir_unpark(fiber);
+}
+
+void coir_op_ended(struct coir_op *op, ssize_t result)
+{
+    coir_count(&op->worker->counters.completed);
+    op->result = result;
 }
 
 void **coir_worker_driver_state(struct coir_worker *worker)
@@ -953,9 +1020,7 @@ struct coir_worker *coir_worker_at(const struct coir_worker *worker, int index)
     return index < worker->runtime->worker_count ? &worker->runtime->workers[index] : NULL;
 }
 
-void coir_worker_count_op(struct coir_worker *worker, bool ended)
+void coir_worker_count_submitted(struct coir_worker *worker)
 {
     coir_count(&worker->counters.submitted);
-    if (ended)
-        coir_count(&worker->counters.completed);
 }

@@ -29,6 +29,12 @@ enum coir_commit {
     COIR_COMMIT_RECYCLE, /* its task has ended: it is free */
 };
 
+/* What a worker knows of another: see rescue.h. */
+struct coir_watch {
+    uint64_t pulse; /* its counters of steps, when last seen to change */
+    int64_t since;  /* and when that was */
+};
+
 struct coir_counters {
     /* finished: started by the loop; inlined: on another's stack. */
     COIR_ATOMIC(uint64_t) spawned, finished, inlined, switches, migrations, handovers, wakeups,
@@ -68,8 +74,11 @@ struct coir_worker {
     pthread_t thread;
     void *altstack;
     pid_t tid;
-    int64_t lookout;        /* how long to sleep as the lookout */
-    uint64_t *pulses;       /* of all workers, when last observed: see rescue.h */
+    bool in_rescue;         /* a signal handler runs: see rescue.h */
+    bool looked_out;        /* it has woken up only to look around */
+    int64_t watch_at;       /* when to look after the others, while busy */
+    uint64_t activity;      /* of all workers, when it was last on the lookout */
+    struct coir_watch *watches; /* of all workers */
 
     /* Asked by others: how many items it may keep to itself. */
     _Alignas(128) COIR_ATOMIC(int64_t) keep;
@@ -79,6 +88,7 @@ struct coir_worker {
     _Alignas(128) struct coir_inbox inbox;
     struct coir_requests requests;
     COIR_ATOMIC(uint32_t) state; /* see idle.h */
+    COIR_ATOMIC(uint32_t) open;  /* tid and driver_state are there */
     COIR_ATOMIC(int64_t) rescue_at, rescue_backoff; /* when it may be signalled again */
     COIR_ATOMIC(uint64_t) rescue_pulse;
 };
@@ -150,6 +160,11 @@ void coir_worker_tick(struct coir_worker *worker);
    queue has waited for long enough, and the running fiber should let it go
    first. */
 bool coir_worker_turn_is_over(struct coir_worker *worker);
+
+/* Take what another worker has handed over; or what has been sent to it, except
+   what is pinned there.  It is this worker's then.  False if there was nothing. */
+bool coir_worker_take_from(struct coir_worker *worker, struct coir_worker *other);
+bool coir_worker_take_inbox(struct coir_worker *worker, struct coir_worker *other);
 
 /* Switch from the running fiber to whatever is next. */
 struct coir_worker *coir_worker_switch_away(struct coir_worker *worker, enum coir_commit commit);

@@ -738,6 +738,33 @@ RunTest(group, members_that_all_succeed_though_the_owner_is_cancelled_give_zero)
     return 0;
 }
 
+struct late_comer {
+    coir_group *group;
+    atomic_int runs;
+    int rc;
+};
+
+static int create_one_more(void *arg)
+{
+    struct late_comer *late_comer = arg;
+    late_comer->rc = coir_group_create_task(late_comer->group, count, &late_comer->runs);
+    return 0;
+}
+
+RunTestOn(1, group, wait_by_a_cancelled_owner_takes_no_member)
+{
+    coir_group group;
+    struct late_comer late_comer = { .group = &group };
+    coir_group_init(&group);
+    cr_assert_eq(coir_group_create_task(&group, create_one_more, &late_comer), 0);
+    coir_cancel(coir_current_task());
+    int rc = coir_group_wait(&group);
+    cr_assert(rc == 0 || rc == -ECANCELED, "%d", rc);
+    cr_assert_eq(late_comer.rc, -ECANCELED);
+    cr_assert_eq(atomic_load(&late_comer.runs), 0);
+    return 0;
+}
+
 RunTest(group, in_a_cancelled_task_tells_its_members)
 {
     atomic_int told = 0;

@@ -257,6 +257,41 @@ RunTest(task, pinned_task_stays_also_if_its_creator_moves_away)
     return 0;
 }
 
+static int yield_a_little(UNUSED void *arg)
+{
+    for (int i = 0; i < 3; i++) {
+        int rc = coir_yield();
+        if (rc < 0)
+            return rc;
+    }
+    return 0;
+}
+
+static int gather_and_count_strays(void *arg)
+{
+    struct pinned *pinned = arg;
+    for (int i = 0; i < check_scale(2000); i++) {
+        coir_call calls[4];
+        for (int k = 0; k < 4; k++)
+            calls[k] = COIR_CALL(yield_a_little, NULL);
+        int rc = coir_gather_array(calls, 4);
+        if (rc < 0)
+            return rc;
+        pinned->strays += thread_id() != pinned->home;
+    }
+    return 0;
+}
+
+RunTest(task, pinned_task_stays_also_if_tasks_elsewhere_wake_it)
+{
+    struct pinned pinned = { .home = thread_id() };
+    coir_task_options options = { .pinned = 1 };
+    coir_task *task = coir_create_task_with(&options, gather_and_count_strays, &pinned);
+    cr_assert_eq(coir_await(task), 0);
+    cr_assert_eq(pinned.strays, 0);
+    return 0;
+}
+
 /* -------------------------------------------------------------- names --- */
 
 RunTest(task, name_is_the_one_given_and_is_copied)

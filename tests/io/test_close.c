@@ -264,6 +264,45 @@ RunTest(close, of_numbers_used_again_and_again_never_mixes_them_up)
 }
 #endif
 
+/* What was to be written to the old connection never reaches the new one.  With one
+   worker it is known whether the write had begun: its entry waits, unsubmitted. */
+static int write_old(void *arg)
+{
+    struct user *user = arg;
+    user->rc = coir_write(user->fd, "o", 1);
+    return 0;
+}
+
+RunTestOn(1, close, of_a_number_used_again_lets_no_byte_reach_the_wrong_connection)
+{
+    for (int i = 0; i < check_scale(3000); i++) {
+        int ends[2], again[2];
+        char byte = 0;
+        make_socketpair(ends);
+        struct user writer = { .fd = ends[1] };
+        coir_task *task = coir_create_task(write_old, &writer);
+        if (i % 2)
+            cr_assert_eq(coir_yield(), 0);
+        cr_assert_eq(coir_close(ends[1]), 0);
+
+        make_socketpair(again);
+        cr_assert_eq(coir_write(again[1], "n", 1), 1);
+        cr_assert_eq(coir_read(again[0], &byte, 1), 1);
+        bool begun_on_new = byte == 'o'; /* it had not begun when the old one was closed */
+        cr_assert(!begun_on_new || again[1] == ends[1]);
+        cr_assert_eq(coir_await(task), 0);
+        cr_assert(writer.rc == 1 || writer.rc == -EBADF, "%zd", writer.rc);
+        cr_assert(!begun_on_new || i % 2 == 0);
+        if (i % 2) {
+            cr_assert_eq(byte, 'n');
+            cr_assert_eq(coir_read(ends[0], &byte, 1), writer.rc == 1 ? 1 : 0);
+        }
+        cr_assert_eq(coir_close(ends[0]), 0);
+        close_ends(again);
+    }
+    return 0;
+}
+
 static int open_use_close(void *arg)
 {
     unsigned seed = (unsigned)(uintptr_t)arg;

@@ -280,7 +280,8 @@ static int checks()
            model_check<two_publishers<1> >("two publishers, one worker", MODEL_PREEMPTIONS, 3) +
            model_check<inboxes<1> >("two inboxes", MODEL_PREEMPTIONS, 2) +
            model_check<two_batches<1> >("two batches", MODEL_PREEMPTIONS, 2) +
-           model_check<given_and_sent<2> >("one given, one sent, two may search", MODEL_PREEMPTIONS, 2);
+           model_check<given_and_sent<2> >("one given, one sent, two may search",
+                                            MODEL_PREEMPTIONS, 2);
 }
 
 int main(int argc, char **argv)

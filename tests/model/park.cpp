@@ -74,7 +74,8 @@ struct park : rl::test_suite<park, 3> {
 
 static int checks()
 {
-    return model_check<park>("no wake-up is lost, and the registers are seen", MODEL_PREEMPTIONS, 4);
+    return model_check<park>("no wake-up is lost, and the registers are seen",
+                             MODEL_PREEMPTIONS, 4);
 }
 
 int main(int argc, char **argv)

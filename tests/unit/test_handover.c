@@ -13,6 +13,7 @@
 
 static struct coir_runqueue q;
 static struct coir_outbox box;
+static struct coir_inbox inbox;
 
 static void fill(size_t n)
 {
@@ -30,7 +31,7 @@ Test(handover, gives_the_oldest_and_no_more_than_asked)
     coir_item items[COIR_OUTBOX_MAX];
 
     fill(5);
-    cr_assert_eq(coir_handover_give(&q, &box, 2), 2);
+    cr_assert_eq(coir_handover_give(&q, &box, &inbox, 2), 2);
     cr_assert_eq(coir_outbox_take(&box, items), 2);
     cr_assert_eq(items[0], ITEM(1));
     cr_assert_eq(items[1], ITEM(2));
@@ -43,7 +44,7 @@ Test(handover, is_bounded_by_the_outbox)
     coir_item items[COIR_OUTBOX_MAX];
 
     fill(1000);
-    cr_assert_eq(coir_handover_give(&q, &box, 1000), COIR_OUTBOX_MAX);
+    cr_assert_eq(coir_handover_give(&q, &box, &inbox, 1000), COIR_OUTBOX_MAX);
     cr_assert_eq(coir_outbox_take(&box, items), COIR_OUTBOX_MAX);
     cr_assert_eq(coir_runqueue_length_hint(&q), 1000 - COIR_OUTBOX_MAX);
     free((void *)q.slots);
@@ -54,36 +55,44 @@ Test(handover, gives_nothing_until_the_last_batch_has_been_taken)
     coir_item items[COIR_OUTBOX_MAX];
 
     fill(4);
-    cr_assert_eq(coir_handover_give(&q, &box, 1), 1);
-    cr_assert_eq(coir_handover_give(&q, &box, 1), 0);
+    cr_assert_eq(coir_handover_give(&q, &box, &inbox, 1), 1);
+    cr_assert_eq(coir_handover_give(&q, &box, &inbox, 1), 0);
     cr_assert_eq(coir_outbox_take(&box, items), 1);
     cr_assert_eq(coir_outbox_take(&box, items), 0);
-    cr_assert_eq(coir_handover_give(&q, &box, 1), 1);
+    cr_assert_eq(coir_handover_give(&q, &box, &inbox, 1), 1);
     free((void *)q.slots);
 }
 
-Test(handover, stops_at_a_pinned_item)
+Test(handover, stops_at_a_pinned_item_unless_it_can_be_put_aside)
 {
-    coir_item items[COIR_OUTBOX_MAX];
+    static struct coir_task task;
+    coir_item items[COIR_OUTBOX_MAX], pinned = (coir_item)&task | COIR_ITEM_PINNED;
 
     memset(&q, 0, sizeof q);
     cr_assert_eq(coir_runqueue_init(&q), 0);
     coir_runqueue_push(&q, ITEM(1));
-    coir_runqueue_push(&q, ITEM(2) | COIR_ITEM_PINNED);
-    cr_assert_eq(coir_handover_give(&q, &box, 2), 1);
+    coir_runqueue_push(&q, pinned);
+    coir_runqueue_push(&q, ITEM(2));
+    cr_assert_eq(coir_handover_give(&q, &box, NULL, 2), 1);
     cr_assert_eq(coir_outbox_take(&box, items), 1);
-    cr_assert_eq(coir_handover_give(&q, &box, 2), 0);
-    cr_assert_eq(coir_runqueue_pop(&q), ITEM(2) | COIR_ITEM_PINNED);
+    cr_assert_eq(items[0], ITEM(1));
+    cr_assert_eq(coir_handover_give(&q, &box, NULL, 2), 0);
+
+    cr_assert_eq(coir_handover_give(&q, &box, &inbox, 2), 1);
+    cr_assert_eq(coir_outbox_take(&box, items), 1);
+    cr_assert_eq(items[0], ITEM(2));
+    cr_assert_eq(coir_inbox_drain(&inbox), pinned);
+    cr_assert_eq(coir_runqueue_pop(&q), 0);
     free((void *)q.slots);
 }
 
 Test(handover, an_empty_give_leaves_the_outbox_empty)
 {
     fill(0);
-    cr_assert_eq(coir_handover_give(&q, &box, 5), 0);
+    cr_assert_eq(coir_handover_give(&q, &box, &inbox, 5), 0);
     cr_assert_not(coir_outbox_full(&box));
     coir_runqueue_push(&q, ITEM(1));
-    cr_assert_eq(coir_handover_give(&q, &box, 5), 1);
+    cr_assert_eq(coir_handover_give(&q, &box, &inbox, 5), 1);
     free((void *)q.slots);
 }
 
@@ -123,7 +132,7 @@ Test(handover, each_of_many_items_goes_to_exactly_one_taker)
             coir_runqueue_grow(&q);
         coir_runqueue_push(&q, ITEM(i));
         if (i % 3 == 0)
-            coir_handover_give(&q, &box, 1 + (int64_t)(i % 7));
+            coir_handover_give(&q, &box, &inbox, 1 + (int64_t)(i % 7));
         if (i % 4 == 0 && (item = coir_runqueue_pop(&q)) != 0)
             own[item / 64]++;
     }

@@ -123,6 +123,7 @@ Test(runqueue, a_position_from_another_queue_is_not_believed)
  * can.  For every n, each item must come out exactly once.
  */
 static struct coir_outbox box;
+static struct coir_inbox inbox;
 static volatile long step, when;
 static volatile int hit;
 static coir_item given[64];
@@ -143,7 +144,7 @@ static void on_trap(int signal)
     if (step++ != when)
         return;
     hit = 1;
-    coir_handover_give(&q, &box, COIR_OUTBOX_MAX);
+    coir_handover_give(&q, &box, &inbox, COIR_OUTBOX_MAX);
     take_given();
 }
 
@@ -208,7 +209,7 @@ static void give_and_give(void)
     coir_runqueue_push(&q, ITEM(1));
     coir_runqueue_push(&q, ITEM(2));
     coir_runqueue_push(&q, ITEM(3));
-    coir_handover_give(&q, &box, 2);
+    coir_handover_give(&q, &box, &inbox, 2);
 }
 
 static void push_and_pop(void)
@@ -236,7 +237,7 @@ static void give_and_pop(void)
     coir_runqueue_push(&q, ITEM(1));
     coir_runqueue_push(&q, ITEM(2));
     coir_runqueue_push(&q, ITEM(3));
-    coir_handover_give(&q, &box, 1);
+    coir_handover_give(&q, &box, &inbox, 1);
     saw(coir_runqueue_pop(&q));
 }
 

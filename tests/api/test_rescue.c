@@ -1,0 +1,201 @@
+/*
+ * test_rescue.c - a task that makes no call delays nobody else.
+ *
+ * The hog computes, or sits in a system call, until the others have done what
+ * they are to do, however long that takes: if anything of theirs is stranded with
+ * the hog's worker, the test hangs.
+ */
+#include "api/in_run.h"
+
+#include <fcntl.h>
+
+#ifndef CHECK_TSAN /* which runs handlers only where it chooses to */
+
+struct work {
+    atomic_int left; /* until the hog may stop */
+    int pipe[2];
+};
+
+static int compute(void *arg)
+{
+    struct work *work = arg;
+
+    while (atomic_load(&work->left) > 0)
+        ;
+    return 0;
+}
+
+/* One of the others writes the byte when all is done. */
+static int sit_in_read(void *arg)
+{
+    struct work *work = arg;
+    char byte;
+
+    return read(work->pipe[0], &byte, 1) == 1 ? 0 : -EIO;
+}
+
+static int finish_one(struct work *work)
+{
+    if (atomic_fetch_sub(&work->left, 1) == 1)
+        cr_assert_eq(write(work->pipe[1], "x", 1), 1);
+    return 0;
+}
+
+static int sleep_and_finish(void *arg)
+{
+    int rc = coir_sleep(COIR_MICROSECONDS(100 + rand() % 5000));
+
+    return rc < 0 ? rc : finish_one(arg);
+}
+
+static int just_finish(void *arg)
+{
+    return finish_one(arg);
+}
+
+static int yield_and_finish(void *arg)
+{
+    for (int i = 0; i < 3; i++)
+        if (coir_yield() < 0)
+            return -ECANCELED;
+    return finish_one(arg);
+}
+
+/* Creates the next before it ends. */
+static int chain(void *arg)
+{
+    struct work *work = arg;
+
+    if (atomic_load(&work->left) > 1)
+        coir_detach(coir_create_task(chain, work));
+    return finish_one(work);
+}
+
+static int busy_until_done(void *arg)
+{
+    struct work *work = arg;
+
+    while (atomic_load(&work->left) > 0)
+        if (coir_yield() < 0)
+            return -ECANCELED;
+    return 0;
+}
+
+static void start(struct work *work, int n)
+{
+    cr_assert_eq(pipe2(work->pipe, O_CLOEXEC), 0);
+    atomic_store(&work->left, n);
+}
+
+static void end(struct work *work)
+{
+    close(work->pipe[0]);
+    close(work->pipe[1]);
+}
+
+/* n tasks of fn, all created by the task that then becomes the hog. */
+static void hog_beside(coir_fn *hog, coir_fn *fn, int n, int busy)
+{
+    struct work work;
+    coir_group group;
+
+    start(&work, n);
+    coir_group_init(&group);
+    for (int i = 0; i < busy; i++)
+        cr_assert_eq(coir_group_create_task(&group, busy_until_done, &work), 0);
+    for (int i = 0; i < n; i++)
+        cr_assert_eq(coir_group_create_task(&group, fn, &work), 0);
+    if (fn == sleep_and_finish)
+        cr_assert_eq(coir_sleep(COIR_MICROSECONDS(50)), 0); /* they start, here or elsewhere */
+    cr_assert_eq(hog(&work), 0);
+    cr_assert_eq(coir_group_wait(&group), 0);
+    end(&work);
+}
+
+#define RESCUE_TEST(workers, name, ...)                    \
+    RunTestOn(workers, rescue, name, .init = forget_debug) \
+    {                                                      \
+        hog_beside(__VA_ARGS__);                           \
+        return 0;                                          \
+    }
+
+RESCUE_TEST(2, of_fresh_tasks_behind_a_computation, compute, just_finish, 1000, 0)
+RESCUE_TEST(8, of_fresh_tasks_behind_a_computation_of_8, compute, just_finish, 1000, 0)
+RESCUE_TEST(2, of_fresh_tasks_behind_a_system_call, sit_in_read, just_finish, 1000, 0)
+RESCUE_TEST(8, of_fresh_tasks_behind_a_system_call_of_8, sit_in_read, just_finish, 1000, 0)
+RESCUE_TEST(2, of_yielding_tasks_behind_a_computation, compute, yield_and_finish, 1000, 0)
+RESCUE_TEST(2, of_timers_behind_a_computation, compute, sleep_and_finish, 1000, 0)
+RESCUE_TEST(8, of_timers_behind_a_computation_of_8, compute, sleep_and_finish, 1000, 0)
+RESCUE_TEST(2, of_timers_behind_a_system_call, sit_in_read, sleep_and_finish, 1000, 0)
+RESCUE_TEST(8, of_timers_behind_a_system_call_of_8, sit_in_read, sleep_and_finish, 1000, 0)
+RESCUE_TEST(2, of_timers_though_the_others_are_never_idle, compute, sleep_and_finish, 1000, 4)
+RESCUE_TEST(8, of_timers_though_the_others_are_never_idle_of_8, compute, sleep_and_finish, 1000, 16)
+RESCUE_TEST(2, of_fresh_tasks_though_the_others_are_never_idle, compute, just_finish, 1000, 4)
+RESCUE_TEST(2, beside_a_system_call_though_the_others_are_never_idle, sit_in_read, sleep_and_finish,
+            1000, 4)
+RESCUE_TEST(2, of_a_chain_of_tasks, compute, chain, 1000, 0)
+
+/* All workers sleep; then one is woken by its own timer, and becomes a hog. */
+static int hog_after_a_sleep(coir_fn *hog, int workers)
+{
+    struct work work;
+    coir_group group;
+
+    start(&work, 100);
+    coir_group_init(&group);
+    for (int i = 0; i < 100; i++)
+        cr_assert_eq(coir_group_create_task(&group, sleep_and_finish, &work), 0);
+    atomic_fetch_add(&work.left, workers);
+    for (int i = 0; i < workers; i++)
+        cr_assert_eq(coir_group_create_task(&group, sleep_and_finish, &work), 0);
+    cr_assert_eq(coir_sleep(COIR_MICROSECONDS(200)), 0);
+    cr_assert_eq(hog(&work), 0);
+    cr_assert_eq(coir_group_wait(&group), 0);
+    end(&work);
+    return 0;
+}
+
+RunTestOn(2, rescue, by_workers_that_slept_when_the_computation_began, .init = forget_debug)
+{
+    cr_assert_eq(coir_sleep(COIR_MILLISECONDS(50)), 0);
+    return hog_after_a_sleep(compute, 2);
+}
+
+RunTestOn(8, rescue, by_workers_that_slept_when_the_system_call_began, .init = forget_debug)
+{
+    cr_assert_eq(coir_sleep(COIR_MILLISECONDS(50)), 0);
+    return hog_after_a_sleep(sit_in_read, 8);
+}
+
+/* A pinned sleeper can be helped by nobody; the others still are. */
+static int sleep_pinned(UNUSED void *arg)
+{
+    return coir_sleep(COIR_MICROSECONDS(100));
+}
+
+RunTestOn(2, rescue, of_the_others_though_a_pinned_task_must_wait, .init = forget_debug)
+{
+    coir_task_options options = { .pinned = 1 };
+    coir_task *pinned = coir_create_task_with(&options, sleep_pinned, NULL);
+    cr_assert_eq(coir_yield(), 0);
+    hog_beside(compute, sleep_and_finish, 200, 0);
+    return coir_await(pinned);
+}
+
+/* Nothing to give: no signals.  What is left to evidence is a few at the start. */
+RunTestOn(8, rescue, sends_no_signals_without_evidence, .init = forget_debug)
+{
+    coir_stats before, after;
+    int64_t until;
+
+    coir_stats_get(&before);
+    until = coir_now() + COIR_MILLISECONDS(300);
+    while (coir_now() < until)
+        ;
+    coir_stats_get(&after);
+    cr_assert_leq(after.signals - before.signals, 5);
+    return 0;
+}
+
+
+#endif
