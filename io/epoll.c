@@ -46,7 +46,7 @@
  *
  * Memory order
  *
- *   [E] add_ended's compare-and-swap (release)  ->  the owner's exchange (acquire)
+ *   [I] add_ended's compare-and-swap (release)  ->  the owner's exchange (acquire)
  *   of `ended`: the owner sees the result.  The write to the eventfd comes after
  *   the first: a worker that sleeps through it finds the list not empty.
  */
@@ -274,7 +274,7 @@ static void add_ended(struct coir_offload *offload)
 
     do
         waiter->next_ended = head;
-    while (!coir_cas_acq_rel(&set->ended, &head, waiter)); /* [E] */
+    while (!coir_cas_acq_rel(&set->ended, &head, waiter)); /* [I] */
     coir_sys_event_write(set->event);
 }
 
@@ -422,7 +422,7 @@ static void settle_ended(struct set *set)
 
     if (!coir_load_relaxed(&set->ended))
         return;
-    waiter = coir_xchg_acquire(&set->ended, (struct waiter *)NULL); /* [E] */
+    waiter = coir_xchg_acquire(&set->ended, (struct waiter *)NULL); /* [I] */
     for (; waiter; waiter = next) {
         struct place *place = waiter->place;
         ssize_t rc = waiter->offload.result;
@@ -605,7 +605,7 @@ static int begin(struct set *set, struct coir_op *op)
     if (!place || !place->first[side] || side == WATCHERS)
         rc = coir_attempt(op, &done);
     if (rc != -EAGAIN && rc != COIR_ATTEMPT_BLOCKS) {
-        op->result = rc;
+        coir_op_ended(op, rc);
         return 1;
     }
     waiter = add_waiter(set, op, done);

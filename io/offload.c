@@ -71,7 +71,7 @@ static void run(struct coir_job *job)
 
     take_signal();
     coir_store_seq_cst(&offload->thread, coir_sys_gettid());
-    coir_fence_seq_cst(); /* [O] */
+    coir_fence_seq_cst(); /* [N] */
     offload->result = call(offload);
     coir_store_seq_cst(&offload->thread, 0);
     offload->ended(offload);
@@ -98,7 +98,7 @@ void coir_offload_interrupt(struct coir_offload *offload)
     pid_t thread;
 
     coir_store_seq_cst(&offload->asked, 1);
-    coir_fence_seq_cst(); /* [O] */
+    coir_fence_seq_cst(); /* [N] */
     thread = coir_load_seq_cst(&offload->thread);
     if (thread && signal > 0)
         coir_sys_tgkill(thread, signal);

@@ -10,7 +10,7 @@
  *
  *     the pool's thread                   the operation's worker
  *     thread = this one                   asked = true
- *     full barrier              [O]       full barrier
+ *     full barrier              [N]       full barrier
  *     asked?  then no call                thread? then signal it
  *
  * A signal that comes after the call interrupts the next one of that thread,

@@ -55,7 +55,7 @@ ssize_t coir_op_run(struct coir_op *op, const char *reason)
     rc = coir_worker_driver(worker)->submit(worker, op);
     if (rc < 0)
         return rc;
-    coir_worker_count_op(worker, rc > 0);
+    coir_worker_count_submitted(worker);
     if (rc > 0) {
         coir_take_steps(op->fiber, STEPS_PER_OP);
         return op->result;

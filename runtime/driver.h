@@ -58,8 +58,8 @@ struct coir_driver {
     /* What to do where open fails with this; NULL if nothing is known. */
     const char *(*cure)(int rc);
 
-    /* Begin op on the calling worker.  0; 1: it has ended already, its result is
-       in op, and there will be no completion; or -errno: not begun. */
+    /* Begin op on the calling worker.  0; 1: it has ended already (coir_op_ended);
+       or -errno: not begun. */
     int (*submit)(struct coir_worker *worker, struct coir_op *op);
 
     /* On op->worker's thread: ask for op, or whatever is in flight on fd, to
@@ -98,6 +98,9 @@ extern const struct coir_driver coir_driver_uring, coir_driver_epoll;
 /* Called by drivers: op has ended.  It is the waiting task's again. */
 void coir_op_complete(struct coir_op *op, ssize_t result);
 
+/* The same in submit, which then returns 1: the task is not waiting. */
+void coir_op_ended(struct coir_op *op, ssize_t result);
+
 /* A worker's place for its driver's state. */
 void **coir_worker_driver_state(struct coir_worker *worker);
 
@@ -108,8 +111,8 @@ const struct coir_driver *coir_worker_driver(const struct coir_worker *worker);
 int coir_worker_index(const struct coir_worker *worker);
 struct coir_worker *coir_worker_at(const struct coir_worker *worker, int index);
 
-/* Count for coir_stats: an operation was begun; ended: and has ended already. */
-void coir_worker_count_op(struct coir_worker *worker, bool ended);
+/* Count for coir_stats. */
+void coir_worker_count_submitted(struct coir_worker *worker);
 
 /* Run what others have requested.  On the worker's thread, or in rescue. */
 void coir_worker_run_requests(struct coir_worker *worker);

@@ -87,6 +87,7 @@ static uint64_t pulse(struct coir_worker *worker)
     return coir_load_relaxed(&worker->counters.spawned) +
            coir_load_relaxed(&worker->counters.finished) +
            coir_load_relaxed(&worker->counters.inlined) +
+           coir_load_relaxed(&worker->counters.submitted) +
            coir_load_relaxed(&worker->counters.switches);
 }
 

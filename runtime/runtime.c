@@ -248,6 +248,8 @@ static int start_once(struct coir_runtime *runtime)
     coir_store_relaxed(&runtime->start_error, 0);
     coir_store_relaxed(&runtime->refusal, 0);
     coir_store_seq_cst(&runtime->stop, 0);
+    for (int i = 0; i < runtime->worker_count; i++)
+        coir_store_relaxed(&runtime->workers[i].open, 0);
     threads = start_threads(runtime, &rc);
     while (coir_load_acquire(&runtime->started) < threads)
         coir_sys_event_wait(runtime->event, INT64_MAX);

@@ -1002,6 +1002,12 @@ void coir_op_complete(struct coir_op *op, ssize_t result)
     coir_unpark(fiber);
 }
 
+void coir_op_ended(struct coir_op *op, ssize_t result)
+{
+    coir_count(&op->worker->counters.completed);
+    op->result = result;
+}
+
 void **coir_worker_driver_state(struct coir_worker *worker)
 {
     return &worker->driver_state;
@@ -1022,9 +1028,7 @@ struct coir_worker *coir_worker_at(const struct coir_worker *worker, int index)
     return index < worker->runtime->worker_count ? &worker->runtime->workers[index] : NULL;
 }
 
-void coir_worker_count_op(struct coir_worker *worker, bool ended)
+void coir_worker_count_submitted(struct coir_worker *worker)
 {
     coir_count(&worker->counters.submitted);
-    if (ended)
-        coir_count(&worker->counters.completed);
 }
