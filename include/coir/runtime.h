@@ -71,11 +71,11 @@ typedef struct coir_options {
  * arg       Borrowed until the call returns.
  *
  * Returns   what fn returned.  Before fn has begun: -ENOMEM; -EAGAIN if a
- *           thread could not be started; -EPERM, -ENOSYS or -ENOMEM if the
- *           kernel refuses io_uring (a line on stderr says why); -EINVAL for
- *           options or environment that make no sense.  If fn returned >= 0
- *           but tasks outlived shutdown_grace: -ETIMEDOUT, and their memory is
- *           left alone.
+ *           thread could not be started; -EMFILE or -ENFILE when descriptors
+ *           are exhausted; -EPERM, -ENOSYS or -ENOMEM if the kernel refuses
+ *           io_uring (a line on stderr says why); -EINVAL for options or
+ *           environment that make no sense.  If fn returned >= 0 but tasks
+ *           outlived shutdown_grace: -ETIMEDOUT, and their memory is left alone.
  * Suspends  never; it blocks its thread.
  */
 COIR_API int coir_run(coir_fn *fn, void *arg);

@@ -19,7 +19,7 @@ stack
 task
 runqueue handover inbox timer
 driver.h
-idle blocking.h parking
+idle blocking.h parking lend
 worker.h
 park
 cancel.h
