@@ -425,6 +425,16 @@ static int run_main(void *arg)
     return 0;
 }
 
+/* The main task could not be told that there is no memory for it. */
+static int provide_for_main(struct coir_runtime *runtime)
+{
+    struct coir_worker *first = &runtime->workers[0];
+
+    first->stack_count = (uint32_t)coir_stack_pool_get_batch(&runtime->stacks, 1, &first->stacks);
+    return first->stack_count && coir_task_cache_refill(&runtime->tasks, &first->tasks) ? 0
+                                                                                      : -ENOMEM;
+}
+
 static void submit_main(struct main_call *call)
 {
     struct coir_worker *first = &call->runtime->workers[0];
@@ -537,8 +547,7 @@ int coir_run_with(const coir_options *options, coir_fn *fn, void *arg)
     rc = create(options, &runtime);
     if (rc < 0)
         return rc;
-    if (!coir_task_cache_refill(&runtime->tasks, &runtime->workers[0].tasks))
-        rc = -ENOMEM;
+    rc = provide_for_main(runtime);
     coir_sys_membarrier(MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED);
     if (rc == 0 && runtime->rescue_signal)
         rc = coir_rescue_install(runtime->rescue_signal);

@@ -384,6 +384,22 @@ Test(run, where_no_thread_can_be_started_is_eagain)
               "status %#x, stderr: %s", outcome.status, outcome.err);
 }
 
+static void run_without_descriptors(void *arg)
+{
+    int lowest = dup(STDERR_FILENO);
+    close(lowest);
+    struct rlimit limit = { (rlim_t)lowest, (rlim_t)lowest };
+    cr_assert_eq(setrlimit(RLIMIT_NOFILE, &limit), 0);
+    run_and_exit_with_errno(arg);
+}
+
+Test(run, without_a_free_descriptor_is_emfile)
+{
+    struct outcome outcome = in_child(run_without_descriptors, NULL);
+    cr_assert(WIFEXITED(outcome.status) && WEXITSTATUS(outcome.status) == EMFILE,
+              "status %#x, stderr: %s", outcome.status, outcome.err);
+}
+
 /* ---------------------------------------------------------- left over --- */
 
 static uint64_t unowned_so_far(void)
