@@ -229,7 +229,7 @@ RunTest(dump, shows_where_it_was_called)
 #endif
 #endif
 
-enum { SLEEPS = 300 };
+enum { SLEEPS = 100 };
 
 static int sleep_often(void *asleep)
 {
