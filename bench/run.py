@@ -37,6 +37,8 @@ BASELINES = {
     "yield2": ["switch", "boost_fiber"],
     "yield1000": ["switch", "boost_fiber"],
     "sleepers": ["go"],
+    **{f"{what}_{hog}": [] for what in ("timer", "message", "task")
+       for hog in ("alone", "computing", "blocked")},
     "echo": ["uring", "epoll"],
 }
 
@@ -224,6 +226,7 @@ def make_benchmarks(build_dir, peers, quick):
         + peer("boost_fiber", "yield", 2_000_000, workers=(1,))
         + peer("go", "yield", 2_000_000, workers=(1,)),
         "sleepers": [coir("sleepers", million)] + peer("go", "sleepers", million),
+        "hog": [coir("hog", 1000, workers=(2,))],
         "echo": make_echo(build_dir, peers, quick),
     }
 

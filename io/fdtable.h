@@ -21,7 +21,7 @@
  *     end             the same task, once its operation is over
  *     coir_close()    any task
  *
- * Memory orders: every change is a sequentially consistent read-modify-write of
+ * Memory orders [F]: every change is a sequentially consistent read-modify-write of
  * the one word.  begin's either comes before the closer's change to DRAINING,
  * and then the closer sees the count and the ring's bit; or after, and then
  * begin sees DRAINING.  The last end unparks the closer.

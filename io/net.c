@@ -15,6 +15,7 @@
 #include "op.h"
 #include "runtime/blocking.h"
 #include "runtime/cancel.h"
+#include "runtime/current.h"
 #include "runtime/sys.h"
 
 #define BACKLOG 4096
@@ -116,7 +117,8 @@ static int resolve(const char *host, const char *service, int flags, struct addr
 static int listen_at(const struct addrinfo *address, bool both_families)
 {
     int one = 1, only6 = !both_families, rc;
-    int fd = coir_sys_socket(address->ai_family, SOCK_STREAM, 0);
+    int flags = coir_worker_driver(coir_current_worker())->listener_flags;
+    int fd = coir_sys_socket(address->ai_family, SOCK_STREAM | flags, 0);
 
     if (fd < 0)
         return fd;
@@ -212,7 +214,7 @@ int coir_accept(int listener)
 
 /* Connecting. */
 
-static int connect_to(const struct addrinfo *address)
+static int try_to_connect(const struct addrinfo *address)
 {
     struct coir_op op = { .code = COIR_OP_CONNECT, .memory = address->ai_addr,
                           .len = address->ai_addrlen };
@@ -229,6 +231,17 @@ static int connect_to(const struct addrinfo *address)
         return op.fd;
     }
     coir_sys_close(op.fd);
+    return rc;
+}
+
+/* A connect that was interrupted goes on without us, so the next has its own socket. */
+static int connect_to(const struct addrinfo *address)
+{
+    int rc;
+
+    while ((rc = try_to_connect(address)) == -EINTR)
+        if (coir_cancel_pending(coir_fiber_of_caller("coir_connect")) < 0)
+            break;
     return rc;
 }
 

@@ -10,6 +10,8 @@
 #include "runtime/current.h"
 #include "runtime/park.h"
 
+#define STEPS_PER_OP 8 /* a system call at least, rather than 20 ns */
+
 static struct coir_op *op_of(struct coir_request *request)
 {
     return (struct coir_op *)((char *)request - offsetof(struct coir_op, request));
@@ -54,7 +56,11 @@ ssize_t coir_op_run(struct coir_op *op, const char *reason)
     if (rc < 0)
         return rc;
     coir_worker_count_submitted(worker);
-    while (!coir_load_acquire(&op->done)) {
+    if (rc > 0) {
+        coir_take_steps(op->fiber, STEPS_PER_OP);
+        return op->result;
+    }
+    while (!coir_load_acquire(&op->done)) { /* [D] */
         if (!asked && (rc = coir_cancel_prepare(op->fiber)) != 0) {
             elsewhere = ask_to_end(op);
             asked = true;

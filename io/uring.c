@@ -20,21 +20,24 @@
  */
 #include <errno.h>
 #include <liburing.h>
-#include <stdio.h>
-#include <string.h>
+#include <sys/resource.h>
 
 #include "runtime/driver.h"
 #include "runtime/sys.h"
 
 #ifdef COIR_SMALL
 #define ENTRIES 4u
+#define CQ_FACTOR 2u
 #define SLOTS_START 2u
 #else
 #define ENTRIES 256u
+#define CQ_FACTOR 4u
 #define SLOTS_START 64u
 #endif
 #define ENTRIES_LEAST 4u
 #define RESCUE_MOST 64u
+#define PAUSE_LEAST 1000000
+#define PAUSE_MOST 256000000
 #define NOWHERE UINT32_MAX
 
 /* user_data of what is no operation; a cancel has its operation's, and a bit. */
@@ -378,54 +381,77 @@ static int try_setup(struct ring *ring, unsigned entries)
     for (size_t i = 0; i < sizeof ladder / sizeof *ladder && rc == -EINVAL; i++) {
         struct io_uring_params params = {
             .flags = ladder[i] | IORING_SETUP_CQSIZE | IORING_SETUP_SUBMIT_ALL,
-            .cq_entries = entries * 4,
+            .cq_entries = entries * CQ_FACTOR,
         };
         rc = io_uring_queue_init_params(entries, &ring->io, &params);
     }
     return rc;
 }
 
-/*
- * Locked memory is limited per user, and the rings of a process that has just
- * ended count for a moment longer: wait for that, then make do with less.
- */
-static int setup(struct ring *ring)
+/* The memory of a ring, which counts as locked. */
+static uint64_t ring_bytes(unsigned entries)
 {
-    int64_t pause = 1000000;
+    uint64_t indices = 4 * entries + 16 * CQ_FACTOR * entries + 256;
+    uint64_t submissions = 64 * entries;
+
+    return (indices + 4095) / 4096 * 4096 + (submissions + 4095) / 4096 * 4096;
+}
+
+static int worker_count(struct coir_worker *worker)
+{
+    int n = 0;
+
+    while (coir_worker_at(worker, n))
+        n++;
+    return n;
+}
+
+static int try_all_sizes(struct ring *ring, unsigned entries)
+{
+    int rc = try_setup(ring, entries);
+
+    while (rc == -ENOMEM && (entries /= 2) >= ENTRIES_LEAST)
+        rc = try_setup(ring, entries);
+    return rc;
+}
+
+/*
+ * Locked memory is limited per user: take so little that it lasts for all
+ * workers.  The rings of a process that has just ended count for a moment longer:
+ * if there is none left at all, wait for that, unless it would not help.
+ */
+static int setup(struct ring *ring, struct coir_worker *worker)
+{
+    uint64_t each = coir_sys_limit(RLIMIT_MEMLOCK) / (uint64_t)worker_count(worker);
     unsigned entries = ENTRIES;
     int rc;
 
     /* The ring may be mapped where another run's was, in another thread, a moment
        ago; ThreadSanitizer does not see the kernel between the two. */
     coir_fence_seq_cst();
-    while ((rc = try_setup(ring, entries)) == -ENOMEM) {
-        if (pause < 500000000) {
-            coir_sys_sleep(pause);
-            pause *= 2;
-        } else if (entries > ENTRIES_LEAST) {
-            entries /= 2;
-        } else {
+    while (entries > ENTRIES_LEAST && ring_bytes(entries) > each)
+        entries /= 2;
+    rc = try_all_sizes(ring, entries);
+    for (int64_t pause = PAUSE_LEAST; rc == -ENOMEM && pause <= PAUSE_MOST; pause *= 2) {
+        if (ring_bytes(ENTRIES_LEAST) > each)
             break;
-        }
+        coir_sys_sleep(pause);
+        rc = try_all_sizes(ring, entries);
     }
     return rc;
 }
 
-static void complain(int rc)
+static const char *uring_cure(int rc)
 {
-    const char *cure = "see dmesg";
-    char line[256];
-    int n;
-
-    if (rc == -EPERM)
-        cure = "a container's seccomp profile or the sysctl kernel.io_uring_disabled forbids it";
-    else if (rc == -ENOSYS)
-        cure = "the kernel was built without it, or a seccomp profile hides it";
-    else if (rc == -ENOMEM)
-        cure = "the limit on locked memory is too small: raise ulimit -l";
-    n = snprintf(line, sizeof line, "coir: the kernel refuses io_uring (%s): %s\n",
-                 strerrorname_np(-rc), cure);
-    coir_sys_write(2, line, (size_t)n);
+    switch (-rc) {
+    case EPERM:
+        return "a container's seccomp profile or the sysctl kernel.io_uring_disabled forbids it";
+    case ENOSYS:
+        return "the kernel was built without it, or a seccomp profile hides it";
+    case ENOMEM:
+        return "the limit on locked memory is too small: raise ulimit -l";
+    }
+    return NULL;
 }
 
 static int uring_open(struct coir_worker *worker)
@@ -438,11 +464,9 @@ static int uring_open(struct coir_worker *worker)
         return -ENOMEM;
     ring->free_slot = NOWHERE;
     coir_store_relaxed(&ring->busy, 1);
-    rc = setup(ring);
+    rc = setup(ring, worker);
     if (rc < 0) {
         coir_sys_free(ring);
-        if (coir_worker_index(worker) == 0)
-            complain(rc);
         return rc;
     }
     rc = ring->event = coir_sys_eventfd(0, 0);
@@ -481,6 +505,7 @@ static void uring_release(struct coir_worker *worker)
 const struct coir_driver coir_driver_uring = {
     .name = "io_uring",
     .open = uring_open,
+    .cure = uring_cure,
     .close = uring_close,
     .release = uring_release,
     .submit = uring_submit,

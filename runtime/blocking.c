@@ -11,7 +11,7 @@
 #include "sys.h"
 #include "worker.h"
 
-enum { WAITED, DONE, ABANDONED };
+enum { WAITED, DONE, ABANDONED, POSTED };
 
 void coir_blocking_init(struct coir_blocking *blocking)
 {
@@ -35,6 +35,15 @@ void coir_blocking_destroy(struct coir_blocking *blocking)
 }
 
 /* The lock is held. */
+static void unlink_job(struct coir_blocking *blocking, struct coir_job **link)
+{
+    *link = (*link)->next;
+    if (!*link)
+        blocking->last = link;
+    blocking->length--;
+}
+
+/* The lock is held. */
 static struct coir_job *next_job(struct coir_blocking *blocking)
 {
     struct coir_job *job;
@@ -45,19 +54,22 @@ static struct coir_job *next_job(struct coir_blocking *blocking)
         blocking->idle--;
     }
     job = blocking->first;
-    if (job && !(blocking->first = job->next))
-        blocking->last = &blocking->first;
+    if (job)
+        unlink_job(blocking, &blocking->first);
     return job;
 }
 
 static void run_job(struct coir_blocking *blocking, struct coir_job *job)
 {
     struct coir_fiber *fiber = job->fiber;
-    uint32_t state = WAITED;
+    uint32_t state = coir_load_acquire(&job->state);
 
-    if (coir_load_acquire(&job->state) != ABANDONED)
+    if (state != ABANDONED)
         job->run(job);
     coir_add_relaxed(&blocking->done, 1);
+    if (state == POSTED)
+        return;
+    state = WAITED;
     if (coir_cas_acq_rel(&job->state, &state, DONE))
         coir_unpark(fiber);
     else
@@ -102,13 +114,14 @@ static int enqueue(struct coir_blocking *blocking, struct coir_job *job)
     int rc = 0;
 
     pthread_mutex_lock(&blocking->lock);
-    if (blocking->idle == 0 && blocking->threads < COIR_BLOCKING_THREADS)
+    if (blocking->idle <= blocking->length && blocking->threads < COIR_BLOCKING_THREADS)
         rc = start_thread(blocking) < 0 ? -EAGAIN : 0;
     if (blocking->threads > 0) { /* one that could not be started is not missed */
         rc = 0;
         job->next = NULL;
         *blocking->last = job;
         blocking->last = &job->next;
+        blocking->length++;
         pthread_cond_signal(&blocking->work);
         coir_add_relaxed(&blocking->queued, 1);
     }
@@ -135,6 +148,30 @@ int coir_blocking_run(struct coir_job *job)
             return coir_cancel_deliver(fiber, rc);
     }
     return 0;
+}
+
+int coir_blocking_post(struct coir_job *job)
+{
+    coir_store_relaxed(&job->state, POSTED);
+    return enqueue(&coir_current_worker()->runtime->blocking, job);
+}
+
+bool coir_blocking_withdraw(struct coir_job *job)
+{
+    struct coir_blocking *blocking = &coir_current_worker()->runtime->blocking;
+    struct coir_job **link;
+    bool found;
+
+    pthread_mutex_lock(&blocking->lock);
+    for (link = &blocking->first; *link && *link != job; link = &(*link)->next)
+        ;
+    found = *link != NULL;
+    if (found) {
+        unlink_job(blocking, link);
+        coir_add_relaxed(&blocking->done, 1);
+    }
+    pthread_mutex_unlock(&blocking->lock);
+    return found;
 }
 
 static struct timespec timespec_of(int64_t ns)

@@ -1,8 +1,12 @@
 /*
- * blocking.h - a few threads for calls that can only block: name resolution.
+ * blocking.h - a few threads for calls that can only block: name resolution, and
+ * what the epoll driver can do in no other way.
  *
  * Threads start on demand, at most COIR_BLOCKING_THREADS per runtime, and end
- * with it.  A job belongs to the pool from the call on; the task that waits for
+ * with it.  That they are not fewer is because a call may wait for another of
+ * them: the two who open a FIFO.
+ *
+ * A job that a task waits for belongs to the pool from the call on; the task that waits for
  * it may leave first, when it is cancelled, and then the pool drops the job once
  * it has run.
  *
@@ -10,6 +14,8 @@
  *   WAITED     the thread, having run the job: to DONE, and unparks the task,
  *              whose it then is; or the task, cancelled: to ABANDONED
  *   ABANDONED  the thread, having run the job, calls drop
+ *   POSTED     nobody: no task waits for it here, and the thread does not touch
+ *              the job once it has run
  */
 #ifndef COIR_RUNTIME_BLOCKING_H
 #define COIR_RUNTIME_BLOCKING_H
@@ -18,7 +24,7 @@
 
 #include "atomics.h"
 
-#define COIR_BLOCKING_THREADS 4
+#define COIR_BLOCKING_THREADS 16
 
 struct coir_fiber;
 struct coir_runtime;
@@ -36,6 +42,7 @@ struct coir_blocking {
     pthread_cond_t work; /* a job, or the end */
     pthread_cond_t gone; /* a thread has ended */
     struct coir_job *first, **last;
+    int length; /* of that list */
     int threads, idle;
     int stopping;
     COIR_ATOMIC(uint64_t) queued, done; /* counters */
@@ -52,6 +59,14 @@ void coir_blocking_destroy(struct coir_blocking *blocking);
  *          is the pool's, which drops it, having run it or not.
  */
 int coir_blocking_run(struct coir_job *job);
+
+/* On a worker: run the job on the pool; run tells whoever wants to know, and drop
+   is not called.  0; -EAGAIN: no thread could be started, and it is not run. */
+int coir_blocking_post(struct coir_job *job);
+
+/* On the same worker: take a posted job back, if it has not been begun.  The
+   caller sees to it that it has not been run and told of. */
+bool coir_blocking_withdraw(struct coir_job *job);
 
 /* End the threads.  0, or -ETIMEDOUT if a job outlasted shutdown_grace. */
 int coir_blocking_stop(struct coir_runtime *runtime);

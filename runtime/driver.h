@@ -46,6 +46,7 @@ struct coir_op {
 
 struct coir_driver {
     const char *name;
+    int listener_flags; /* for socket(2) of the listeners that coir makes */
 
     /* On the worker's thread, at its start and end.  -errno. */
     int (*open)(struct coir_worker *worker);
@@ -54,7 +55,11 @@ struct coir_driver {
     /* When every worker's thread has ended, so that nobody calls wake. */
     void (*release)(struct coir_worker *worker);
 
-    /* Begin op on the calling worker.  0, or -errno: not begun. */
+    /* What to do where open fails with this; NULL if nothing is known. */
+    const char *(*cure)(int rc);
+
+    /* Begin op on the calling worker.  0; 1: it has ended already (coir_op_ended);
+       or -errno: not begun. */
     int (*submit)(struct coir_worker *worker, struct coir_op *op);
 
     /* On op->worker's thread: ask for op, or whatever is in flight on fd, to
@@ -88,10 +93,13 @@ struct coir_driver {
     void (*rescue)(struct coir_worker *worker);
 };
 
-extern const struct coir_driver coir_driver_uring;
+extern const struct coir_driver coir_driver_uring, coir_driver_epoll;
 
 /* Called by drivers: op has ended.  It is the waiting task's again. */
 void coir_op_complete(struct coir_op *op, ssize_t result);
+
+/* The same in submit, which then returns 1: the task is not waiting. */
+void coir_op_ended(struct coir_op *op, ssize_t result);
 
 /* A worker's place for its driver's state. */
 void **coir_worker_driver_state(struct coir_worker *worker);
@@ -105,6 +113,9 @@ struct coir_worker *coir_worker_at(const struct coir_worker *worker, int index);
 
 /* Count for coir_stats. */
 void coir_worker_count_submitted(struct coir_worker *worker);
+
+/* Run what others have requested.  On the worker's thread, or in rescue. */
+void coir_worker_run_requests(struct coir_worker *worker);
 
 /* Run what others have requested.  On the worker's thread, or in rescue. */
 void coir_worker_run_requests(struct coir_worker *worker);

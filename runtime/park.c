@@ -108,6 +108,15 @@ void coir_reschedule(struct coir_fiber *fiber)
     coir_worker_switch_away(coir_current_worker(), COIR_COMMIT_YIELD);
 }
 
+void coir_take_steps(struct coir_fiber *fiber, int steps)
+{
+    struct coir_worker *worker = coir_current_worker();
+
+    worker->ticks -= steps;
+    if ((worker->ticks < 0 && coir_worker_turn_is_over(worker)) || worker->runtime->migrate)
+        coir_reschedule(fiber);
+}
+
 _Noreturn void coir_misuse(const char *function, const char *format, ...)
 {
     struct coir_worker *worker = coir_current_worker();

@@ -65,6 +65,10 @@ void coir_park_release(struct coir_fiber *fiber);
 /* Let every other ready task of this worker run once. */
 void coir_reschedule(struct coir_fiber *fiber);
 
+/* For a call that could have waited and did not have to: it counts as steps, and
+   when the running fiber has had its turn, the others go first. */
+void coir_take_steps(struct coir_fiber *fiber, int steps);
+
 /* Print "coir: FUNCTION: ... (in task 'NAME', created at SITE)" and abort. */
 _Noreturn void coir_misuse(const char *function, const char *format, ...)
     __attribute__((format(printf, 2, 3)));

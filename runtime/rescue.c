@@ -87,6 +87,7 @@ static uint64_t pulse(struct coir_worker *worker)
     return coir_load_relaxed(&worker->counters.spawned) +
            coir_load_relaxed(&worker->counters.finished) +
            coir_load_relaxed(&worker->counters.inlined) +
+           coir_load_relaxed(&worker->counters.submitted) +
            coir_load_relaxed(&worker->counters.switches);
 }
 
@@ -149,7 +150,7 @@ enum coir_rescue_result coir_rescue_look(struct coir_worker *worker, int64_t now
         struct coir_worker *other = &runtime->workers[i];
         int64_t stuck;
 
-        if (other == worker || !coir_load_acquire(&other->open))
+        if (other == worker || !coir_load_acquire(&other->open)) /* [O] */
             continue;
         stuck = stuck_for(&worker->watches[i], other, now);
         if (stuck < patience || coir_load_relaxed(&other->state) != COIR_WORKER_AWAKE)

@@ -105,6 +105,9 @@ static int stall_from_environment(int64_t *ret_ns)
     return 0;
 }
 
+/* That io_uring is forbidden does not change while a process lives. */
+static COIR_ATOMIC(uint32_t) forbidden, told;
+
 static int choose_driver(struct coir_runtime *runtime, int kind)
 {
     const char *text = getenv("COIR_DRIVER");
@@ -112,15 +115,14 @@ static int choose_driver(struct coir_runtime *runtime, int kind)
     if (kind == COIR_DRIVER_AUTO && text && *text) {
         if (strcmp(text, "epoll") == 0)
             kind = COIR_DRIVER_EPOLL;
-        else if (strcmp(text, "io_uring") != 0)
+        else if (strcmp(text, "io_uring") == 0)
+            kind = COIR_DRIVER_IO_URING;
+        else
             return complain("COIR_DRIVER", text);
     }
-    if (kind == COIR_DRIVER_EPOLL) {
-        static const char line[] = "coir: this version has no epoll driver\n";
-        coir_sys_write(2, line, sizeof line - 1);
-        return -ENOSYS;
-    }
-    runtime->driver = &coir_driver_uring;
+    runtime->any_driver = kind == COIR_DRIVER_AUTO && !coir_load_relaxed(&forbidden);
+    runtime->driver = kind == COIR_DRIVER_IO_URING || runtime->any_driver ? &coir_driver_uring
+                                                                          : &coir_driver_epoll;
     return 0;
 }
 
@@ -238,10 +240,17 @@ static void stop_threads(struct coir_runtime *runtime, int started)
             runtime->driver->release(&runtime->workers[i]);
 }
 
-static int start(struct coir_runtime *runtime)
+static int start_once(struct coir_runtime *runtime)
 {
-    int rc, threads = start_threads(runtime, &rc);
+    int rc, threads;
 
+    coir_store_relaxed(&runtime->started, 0);
+    coir_store_relaxed(&runtime->start_error, 0);
+    coir_store_relaxed(&runtime->refusal, 0);
+    coir_store_seq_cst(&runtime->stop, 0);
+    for (int i = 0; i < runtime->worker_count; i++)
+        coir_store_relaxed(&runtime->workers[i].open, 0);
+    threads = start_threads(runtime, &rc);
     while (coir_load_acquire(&runtime->started) < threads)
         coir_sys_event_wait(runtime->event, INT64_MAX);
     if (rc == 0)
@@ -249,6 +258,36 @@ static int start(struct coir_runtime *runtime)
     if (rc < 0)
         stop_threads(runtime, threads);
     return rc;
+}
+
+static void tell_of_refusal(struct coir_runtime *runtime, int rc, const char *cure)
+{
+    char line[256];
+    int n;
+
+    if (runtime->any_driver && coir_xchg_acq_rel(&told, 1))
+        return;
+    n = snprintf(line, sizeof line, "coir: the kernel refuses %s (%s): %s%s\n",
+                 runtime->driver->name, strerrorname_np(-rc), cure,
+                 runtime->any_driver ? "; going on with epoll" : "");
+    coir_sys_write(2, line, (size_t)n);
+}
+
+/* All workers use the same driver. */
+static int start(struct coir_runtime *runtime)
+{
+    int rc = start_once(runtime), refusal = coir_load_relaxed(&runtime->refusal);
+    const char *cure = refusal && runtime->driver->cure ? runtime->driver->cure(refusal) : NULL;
+
+    if (!cure)
+        return rc;
+    tell_of_refusal(runtime, refusal, cure);
+    if (!runtime->any_driver)
+        return refusal;
+    if (refusal != -ENOMEM)
+        coir_store_relaxed(&forbidden, 1);
+    runtime->driver = &coir_driver_epoll;
+    return start_once(runtime);
 }
 
 static void forget_fiber(struct coir_stack *stack)
@@ -386,6 +425,16 @@ static int run_main(void *arg)
     return 0;
 }
 
+/* The main task could not be told that there is no memory for it. */
+static int provide_for_main(struct coir_runtime *runtime)
+{
+    struct coir_worker *first = &runtime->workers[0];
+
+    first->stack_count = (uint32_t)coir_stack_pool_get_batch(&runtime->stacks, 1, &first->stacks);
+    return first->stack_count && coir_task_cache_refill(&runtime->tasks, &first->tasks) ? 0
+                                                                                      : -ENOMEM;
+}
+
 static void submit_main(struct main_call *call)
 {
     struct coir_worker *first = &call->runtime->workers[0];
@@ -410,7 +459,7 @@ static void wait_for_main(struct coir_runtime *runtime, bool took)
 
 /* The end. */
 
-/* Whether every task has ended.  Nothing can be created once that is so. */
+/* Whether every task has ended.  Nothing can be created once that is so.  [E] */
 static bool is_quiet(struct coir_runtime *runtime)
 {
     uint64_t finished = 0, spawned = 0;
@@ -467,7 +516,8 @@ static int wind_up(struct coir_runtime *runtime)
     while (!is_quiet(runtime)) {
         now = deadline == INT64_MAX ? 0 : coir_sys_now();
         if (now >= deadline) {
-            coir_debug_dump_left(runtime, "coir: tasks that did not end within shutdown_grace:\n", 2);
+            coir_debug_dump_left(
+                runtime, "coir: tasks that did not end within shutdown_grace:\n", 2);
             return -ETIMEDOUT;
         }
         coir_sys_event_wait(runtime->event,
@@ -497,8 +547,7 @@ int coir_run_with(const coir_options *options, coir_fn *fn, void *arg)
     rc = create(options, &runtime);
     if (rc < 0)
         return rc;
-    if (!coir_task_cache_refill(&runtime->tasks, &runtime->workers[0].tasks))
-        rc = -ENOMEM;
+    rc = provide_for_main(runtime);
     coir_sys_membarrier(MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED);
     if (rc == 0 && runtime->rescue_signal)
         rc = coir_rescue_install(runtime->rescue_signal);

@@ -16,9 +16,13 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/auxv.h>
+#include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/uio.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -263,14 +267,159 @@ int coir_sys_close(int fd)
     return close(fd) < 0 && errno != EINTR ? -errno : 0;
 }
 
+ssize_t coir_sys_read_once(int fd, void *buf, size_t len)
+{
+    ssize_t n = read(fd, buf, len);
+
+    return n < 0 ? -errno : n;
+}
+
+ssize_t coir_sys_write_once(int fd, const void *buf, size_t len)
+{
+    ssize_t n = write(fd, buf, len);
+
+    return n < 0 ? -errno : n;
+}
+
+int coir_sys_open_once(const char *path, int flags, mode_t mode)
+{
+    return result(syscall(SYS_openat, AT_FDCWD, path, flags, mode)); /* path may be NULL */
+}
+
+ssize_t coir_sys_read_now(int fd, void *buf, size_t len)
+{
+    struct iovec piece = { buf, len };
+    ssize_t n;
+
+    do
+        n = preadv2(fd, &piece, 1, -1, RWF_NOWAIT);
+    while (n < 0 && errno == EINTR);
+    return n >= 0 ? n : errno == ENOSYS ? -EOPNOTSUPP : -errno;
+}
+
+ssize_t coir_sys_write_now(int fd, const void *buf, size_t len)
+{
+    struct iovec piece = { (void *)(uintptr_t)buf, len };
+    ssize_t n;
+
+    do
+        n = pwritev2(fd, &piece, 1, -1, RWF_NOWAIT);
+    while (n < 0 && errno == EINTR);
+    return n >= 0 ? n : errno == ENOSYS ? -EOPNOTSUPP : -errno;
+}
+
+int coir_sys_poll_now(int fd, int events)
+{
+    struct pollfd look = { .fd = fd, .events = (short)events };
+    int n;
+
+    do
+        n = poll(&look, 1, 0);
+    while (n < 0 && errno == EINTR);
+    if (n < 0)
+        return -errno;
+    return look.revents & POLLNVAL ? -EBADF : (unsigned short)look.revents;
+}
+
+int coir_sys_is_nonblocking(int fd)
+{
+    int flags = fcntl(fd, F_GETFL);
+
+    return flags < 0 ? -errno : (flags & O_NONBLOCK) != 0;
+}
+
+int coir_sys_set_nonblocking(int fd, bool on)
+{
+    int flags = fcntl(fd, F_GETFL);
+
+    if (flags < 0)
+        return -errno;
+    return result(fcntl(fd, F_SETFL, on ? flags | O_NONBLOCK : flags & ~O_NONBLOCK));
+}
+
+bool coir_sys_is_regular(int fd)
+{
+    struct stat status;
+
+    return fstat(fd, &status) == 0 && (S_ISREG(status.st_mode) || S_ISBLK(status.st_mode));
+}
+
+int coir_sys_epoll_create(void)
+{
+    return result(epoll_create1(EPOLL_CLOEXEC));
+}
+
+int coir_sys_epoll_ctl(int set, int operation, int fd, struct epoll_event *event)
+{
+    return result(epoll_ctl(set, operation, fd, event));
+}
+
+/* Milliseconds would be late by up to one. */
+static int epoll_wait_finely(int set, struct epoll_event *ret_events, int most, int64_t timeout)
+{
+    struct timespec left = { .tv_sec = timeout / 1000000000, .tv_nsec = timeout % 1000000000 };
+    struct pollfd look = { .fd = set, .events = POLLIN };
+    long n = syscall(SYS_epoll_pwait2, set, ret_events, most, &left, NULL, 0);
+
+    if (n >= 0 || (errno != ENOSYS && errno != EPERM))
+        return result(n);
+    if (ppoll(&look, 1, &left, NULL) < 0)
+        return -errno;
+    return result(epoll_wait(set, ret_events, most, 0));
+}
+
+int coir_sys_epoll_wait(int set, struct epoll_event *ret_events, int most, int64_t timeout)
+{
+    if (timeout > 0 && timeout != INT64_MAX)
+        return epoll_wait_finely(set, ret_events, most, timeout);
+    return result(epoll_wait(set, ret_events, most, timeout > 0 ? -1 : 0));
+}
+
 int coir_sys_socket(int family, int type, int protocol)
 {
     return result(socket(family, type | SOCK_CLOEXEC, protocol));
 }
 
+ssize_t coir_sys_recv(int fd, void *buf, size_t len, int flags)
+{
+    ssize_t n;
+
+    do
+        n = recv(fd, buf, len, flags);
+    while (n < 0 && errno == EINTR);
+    return n < 0 ? -errno : n;
+}
+
+ssize_t coir_sys_send(int fd, const void *buf, size_t len, int flags)
+{
+    ssize_t n;
+
+    do
+        n = send(fd, buf, len, flags);
+    while (n < 0 && errno == EINTR);
+    return n < 0 ? -errno : n;
+}
+
+int coir_sys_accept(int fd, int flags)
+{
+    return result(accept4(fd, NULL, NULL, flags));
+}
+
+int coir_sys_connect(int fd, const struct sockaddr *address, socklen_t len)
+{
+    return result(connect(fd, address, len));
+}
+
 int coir_sys_setsockopt(int fd, int level, int option, const void *value, socklen_t len)
 {
     return result(setsockopt(fd, level, option, value, len));
+}
+
+int coir_sys_getsockopt(int fd, int level, int option, int *ret_value)
+{
+    socklen_t len = sizeof *ret_value;
+
+    return result(getsockopt(fd, level, option, ret_value, &len));
 }
 
 int coir_sys_bind(int fd, const struct sockaddr *address, socklen_t len)
@@ -295,6 +444,14 @@ int coir_sys_getaddrinfo(const char *host, const char *service, const struct add
 void coir_sys_freeaddrinfo(struct addrinfo *list)
 {
     freeaddrinfo(list);
+}
+
+uint64_t coir_sys_limit(int resource)
+{
+    struct rlimit limit;
+
+    return getrlimit(resource, &limit) < 0 || limit.rlim_cur == RLIM_INFINITY ? UINT64_MAX
+                                                                              : limit.rlim_cur;
 }
 
 unsigned long coir_sys_auxval(unsigned long type)

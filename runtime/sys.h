@@ -22,6 +22,7 @@
 #include <sys/types.h>
 
 struct addrinfo;
+struct epoll_event;
 
 /* Time. */
 int64_t coir_sys_now(void);
@@ -76,15 +77,46 @@ ssize_t coir_sys_write(int fd, const void *buf, size_t len);
 int coir_sys_open(const char *path, int flags, mode_t mode);
 int coir_sys_close(int fd);
 
-/* Sockets. */
+/* The same, for a thread that is to be interrupted: -EINTR comes back. */
+ssize_t coir_sys_read_once(int fd, void *buf, size_t len);
+ssize_t coir_sys_write_once(int fd, const void *buf, size_t len);
+int coir_sys_open_once(const char *path, int flags, mode_t mode);
+
+/* Without ever waiting: -EAGAIN if it would have to, -EOPNOTSUPP if such a file
+   cannot be asked. */
+ssize_t coir_sys_read_now(int fd, void *buf, size_t len);
+ssize_t coir_sys_write_now(int fd, const void *buf, size_t len);
+
+/* Which of these poll(2) events there are, 0 if none; -EBADF. */
+int coir_sys_poll_now(int fd, int events);
+
+int coir_sys_is_nonblocking(int fd); /* 0, 1 or -errno */
+int coir_sys_set_nonblocking(int fd, bool on);
+bool coir_sys_is_regular(int fd); /* a file, on a disk or in memory */
+
+/* Sets of descriptors.  coir_sys_epoll_wait sleeps for `timeout` ns, INT64_MAX
+   for ever; -EINTR comes back. */
+int coir_sys_epoll_create(void);
+int coir_sys_epoll_ctl(int set, int operation, int fd, struct epoll_event *event);
+int coir_sys_epoll_wait(int set, struct epoll_event *ret_events, int most, int64_t timeout);
+
+/* Sockets.  coir_sys_accept and coir_sys_connect may return -EINTR. */
 int coir_sys_socket(int family, int type, int protocol);
+ssize_t coir_sys_recv(int fd, void *buf, size_t len, int flags);
+ssize_t coir_sys_send(int fd, const void *buf, size_t len, int flags);
+int coir_sys_accept(int fd, int flags);
+int coir_sys_connect(int fd, const struct sockaddr *address, socklen_t len);
 int coir_sys_setsockopt(int fd, int level, int option, const void *value, socklen_t len);
+int coir_sys_getsockopt(int fd, int level, int option, int *ret_value);
 int coir_sys_bind(int fd, const struct sockaddr *address, socklen_t len);
 int coir_sys_listen(int fd, int backlog);
 /* 0 or a getaddrinfo code, or -errno for EAI_SYSTEM. */
 int coir_sys_getaddrinfo(const char *host, const char *service, const struct addrinfo *hints,
                          struct addrinfo **ret_list, int *ret_eai);
 void coir_sys_freeaddrinfo(struct addrinfo *list);
+
+/* How much of a resource the process may use: RLIMIT_..., UINT64_MAX for no limit. */
+uint64_t coir_sys_limit(int resource);
 
 /* What the kernel told the process at its start: AT_...; 0 if it did not. */
 unsigned long coir_sys_auxval(unsigned long type);

@@ -16,6 +16,7 @@
 
 #include "cancel.h"
 #include "group.h"
+#include "lend.h"
 #include "park.h"
 #include "parking.h"
 #include "rescue.h"
@@ -260,9 +261,12 @@ void coir_worker_run_requests(struct coir_worker *worker)
     }
 }
 
-/* Tasks that could not be given a stack try again now and then. */
+/* Tasks that could not be given a stack try again now and then, each time on another
+   worker: that one may have some left. */
 static void retry_starved(struct coir_worker *worker, int64_t now)
 {
+    struct coir_runtime *runtime = worker->runtime;
+    struct coir_worker *other = &runtime->workers[(worker->index + 1) % runtime->worker_count];
     struct coir_task *task = worker->starved, *next;
 
     if (!task || now < worker->starved_until)
@@ -271,7 +275,10 @@ static void retry_starved(struct coir_worker *worker, int64_t now)
     worker->starved_last = &worker->starved;
     for (; task; task = next) {
         next = task->next;
-        coir_worker_push(worker, coir_item_of_task(task));
+        if (other != worker)
+            coir_worker_send(other, coir_item_of_task(task));
+        else
+            coir_worker_push(worker, coir_item_of_task(task));
     }
 }
 
@@ -387,14 +394,15 @@ static void prepare_fiber(struct coir_worker *worker, struct coir_fiber *fiber, 
     coir_store_relaxed(&fiber->stack.fresh, 0);
 }
 
-static struct coir_fiber *get_large_fiber(struct coir_worker *worker, size_t bytes)
+/* The stack that a task was given when it was created. */
+static struct coir_fiber *take_own_fiber(struct coir_worker *worker, struct coir_task *task)
 {
-    struct coir_stack *stack;
+    struct coir_stack *stack = task->extra->stack;
 
-    if (coir_stack_pool_get(&worker->runtime->stacks, bytes, &stack) < 0)
-        return NULL;
+    task->extra->stack = NULL;
     if (coir_load_relaxed(&stack->fresh))
-        prepare_fiber(worker, (struct coir_fiber *)stack, bytes);
+        prepare_fiber(worker, (struct coir_fiber *)stack,
+                      worker->runtime->stack_bytes << stack->size_class);
     return (struct coir_fiber *)stack;
 }
 
@@ -438,9 +446,37 @@ static void put_fiber(struct coir_worker *worker, struct coir_fiber *fiber)
     coir_stack_pool_put(&worker->runtime->stacks, stack, STACK_CACHE_MAX / 2);
 }
 
-static size_t wanted_stack(const struct coir_task *task)
+static bool has_own_stack(const struct coir_task *task)
 {
-    return coir_load_relaxed(&task->shared) & COIR_TASK_LARGE ? task->extra->stack_bytes : 0;
+    return coir_load_relaxed(&task->shared) & COIR_TASK_OWN_STACK;
+}
+
+/* Memory is out.  Whoever waits for the task may have room for it. */
+static bool lend(struct coir_task *task)
+{
+    uint64_t shared = coir_load_acquire(&task->shared);
+    struct coir_fiber *waiter = (struct coir_fiber *)(shared & COIR_TASK_JOINER);
+    const void *what = task;
+
+    if (shared & COIR_TASK_MEMBER) {
+        what = task->group;
+        waiter = coir_load_acquire(&task->group->waited_for) ? task->group->owner : NULL;
+    }
+    if (!waiter || !coir_lend_to(waiter, what, task))
+        return false;
+    coir_unpark(waiter);
+    return true;
+}
+
+/* ... or it waits, until one that has ended leaves its stack. */
+static __attribute__((noinline)) void starve(struct coir_worker *worker, struct coir_task *task)
+{
+    if (lend(task))
+        return;
+    task->next = NULL;
+    *worker->starved_last = task;
+    worker->starved_last = &task->next;
+    worker->starved_until = coir_sys_now() + STARVED_RETRY_NS;
 }
 
 /* The fiber to switch to for an item; NULL if a stack is needed and there is
@@ -449,18 +485,13 @@ static struct coir_fiber *fiber_for(struct coir_worker *worker, coir_item item)
 {
     struct coir_fiber *fiber;
     struct coir_task *task;
-    size_t bytes;
 
     if (item & COIR_ITEM_FIBER)
         return coir_item_fiber(item);
     task = coir_item_task(item);
-    bytes = wanted_stack(task);
-    fiber = bytes ? get_large_fiber(worker, bytes) : get_fiber(worker);
+    fiber = has_own_stack(task) ? take_own_fiber(worker, task) : get_fiber(worker);
     if (!fiber) {
-        task->next = NULL;
-        *worker->starved_last = task;
-        worker->starved_last = &task->next;
-        worker->starved_until = coir_sys_now() + STARVED_RETRY_NS;
+        starve(worker, task);
         return NULL;
     }
     fiber->base = task;
@@ -574,7 +605,7 @@ static void finish(struct coir_worker *worker, struct coir_task *task, int value
         coir_group_member_done(worker, task, value, false);
     } else {
         coir_store_relaxed(&task->qpos, (uint64_t)(uint32_t)value);
-        shared = coir_xchg_acq_rel(
+        shared = coir_xchg_acq_rel( /* [J] */
             &task->shared, COIR_TASK_DONE | (coir_load_relaxed(&task->shared) & COIR_TASK_OWNS));
         if (shared & COIR_TASK_JOINER)
             coir_unpark((struct coir_fiber *)(shared & COIR_TASK_JOINER));
@@ -621,7 +652,7 @@ static void fiber_main(void *arg)
         /* A new task needs no other stack than this one. */
         item = coir_runqueue_pop(&worker->queue);
         if (item && !(item & COIR_ITEM_FIBER) && fiber->stack.size_class == 0 &&
-            !wanted_stack(coir_item_task(item))) {
+            !has_own_stack(coir_item_task(item))) {
             fiber->base = coir_item_task(item);
             continue;
         }
@@ -636,9 +667,11 @@ static bool take_from_anyone(struct coir_worker *worker)
 {
     struct coir_runtime *runtime = worker->runtime;
 
-    for (int i = 1; i < runtime->worker_count; i++)
-        if (coir_worker_take_from(worker, &runtime->workers[(worker->index + i) % runtime->worker_count]))
+    for (int i = 1; i < runtime->worker_count; i++) {
+        int other = (worker->index + i) % runtime->worker_count;
+        if (coir_worker_take_from(worker, &runtime->workers[other]))
             return true;
+    }
     return false;
 }
 
@@ -774,7 +807,7 @@ static uint64_t all_activity(struct coir_runtime *runtime)
  *
  *     sleeper                           one who has found work
  *     lookouts -= 1                     state = AWAKE             (idle.h)
- *     reads all states             [S]  lookouts == 0?  wake one
+ *     reads all states             [L]  lookouts == 0?  wake one
  */
 static bool must_look_out(struct coir_worker *worker)
 {
@@ -814,7 +847,7 @@ static void wait_in_driver(struct coir_worker *worker)
     look_at = coir_sys_now() + LOOKOUT_NS;
     coir_add_seq_cst(&runtime->idle.lookouts, 1);
     runtime->driver->wait(worker, look_at < deadline ? look_at : deadline);
-    coir_sub_seq_cst(&runtime->idle.lookouts, 1);
+    coir_sub_seq_cst(&runtime->idle.lookouts, 1); /* [L] */
 }
 
 /* Others may have given, and woken nobody, because this worker searched or was on
@@ -830,7 +863,7 @@ static void appoint_lookout(struct coir_worker *worker)
 {
     struct coir_runtime *runtime = worker->runtime;
 
-    if (runtime->rescue_signal && coir_load_seq_cst(&runtime->idle.lookouts) == 0 &&
+    if (runtime->rescue_signal && coir_load_seq_cst(&runtime->idle.lookouts) == 0 && /* [L] */
         coir_load_relaxed(&runtime->idle.sleeping) > 0)
         coir_worker_wake_one(runtime);
 }
@@ -925,10 +958,12 @@ static int open_worker(struct coir_worker *worker)
     if (rc < 0)
         return rc;
     rc = worker->runtime->driver->open(worker);
-    if (rc < 0)
+    if (rc < 0) {
+        coir_store_relaxed(&worker->runtime->refusal, rc);
         coir_stack_altstack_clear(worker->altstack);
-    else
-        coir_store_release(&worker->open, 1);
+    } else {
+        coir_store_release(&worker->open, 1); /* [O] */
+    }
     return rc;
 }
 
@@ -994,8 +1029,14 @@ void coir_op_complete(struct coir_op *op, ssize_t result)
 
     coir_count(&worker->counters.completed);
     op->result = result;
-    coir_store_release(&op->done, 1); /* it is the waiter's again */
+    coir_store_release(&op->done, 1); /* [D]: it is the waiter's again */
     coir_unpark(fiber);
+}
+
+void coir_op_ended(struct coir_op *op, ssize_t result)
+{
+    coir_count(&op->worker->counters.completed);
+    op->result = result;
 }
 
 void **coir_worker_driver_state(struct coir_worker *worker)

@@ -111,6 +111,7 @@ struct coir_runtime {
     int rescue_signal; /* 0: none */
     size_t stack_bytes;
     const struct coir_driver *driver;
+    bool any_driver; /* another one will do, where the kernel refuses this */
     struct coir_stack_pool stacks;
     struct coir_task_pool tasks;
     struct coir_blocking blocking;
@@ -125,6 +126,7 @@ struct coir_runtime {
     COIR_ATOMIC(uint32_t) stop;                   /* workers end */
     COIR_ATOMIC(int32_t) started;                 /* workers that have opened, or failed */
     COIR_ATOMIC(int32_t) start_error;
+    COIR_ATOMIC(int32_t) refusal; /* the same, if it was the driver's */
     COIR_ATOMIC(uint32_t) main_done;
     bool listed; /* among the runtimes, for the dump */
     int main_value;

@@ -21,7 +21,8 @@
  * the program win, save COIR_WORKERS, which overrides):
  *
  *   COIR_WORKERS=n        number of workers
- *   COIR_DRIVER=io_uring  which driver does the input and output
+ *   COIR_DRIVER=name      which driver does the input and output: io_uring or
+ *                         epoll, and no other
  *   COIR_STALL_MS=n       options.stall_ms
  *   COIR_DEBUG=word,word  migrate    each suspension resumes on another worker
  *                         noinline   await never runs a task on its own stack
@@ -38,9 +39,15 @@
 
 COIR_BEGIN_DECLS
 
+/*
+ * What does the input and output.  Programs do the same on each.
+ *
+ * Containers often refuse io_uring; then epoll is used, and a line on stderr, one
+ * per process, says why, and what could be done about it.
+ */
 enum coir_driver_kind {
-    COIR_DRIVER_AUTO, /* what the environment says, else io_uring */
-    COIR_DRIVER_IO_URING,
+    COIR_DRIVER_AUTO, /* what the environment says, else io_uring, else epoll */
+    COIR_DRIVER_IO_URING, /* or nothing */
     COIR_DRIVER_EPOLL,
 };
 
@@ -76,8 +83,10 @@ typedef struct coir_options {
  * arg       Borrowed until the call returns.
  *
  * Returns   what fn returned.  Before fn has begun: -ENOMEM; -EAGAIN if a
- *           thread could not be started; -EPERM, -ENOSYS or -ENOMEM if the
- *           kernel refuses io_uring (a line on stderr says why); -EINVAL for
+ *           thread could not be started; -EMFILE or -ENFILE if there are not
+ *           two descriptors for each worker and one more; -EPERM, -ENOSYS or
+ *           -ENOMEM if the kernel refuses io_uring, and nothing else was allowed
+ *           (a line on stderr says why); -EINVAL for
  *           options or environment that make no sense.  If fn returned >= 0
  *           but tasks outlived shutdown_grace: -ETIMEDOUT, and their memory is
  *           left alone.

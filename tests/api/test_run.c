@@ -297,16 +297,74 @@ static void run_without_io_uring(void *error)
     run_and_exit_with_errno(NULL);
 }
 
-Test(run, where_io_uring_is_refused_returns_the_errno_and_says_why)
+static int refusals[] = { EPERM, ENOSYS, ENOMEM };
+
+Test(run, that_insists_on_io_uring_where_it_is_refused_returns_the_errno_and_says_why)
 {
-    int errors[] = { EPERM, ENOSYS, ENOMEM };
-    for (size_t i = 0; i < LENGTH(errors); i++) {
-        struct outcome outcome = in_child(run_without_io_uring, &errors[i]);
-        cr_assert(WIFEXITED(outcome.status) && WEXITSTATUS(outcome.status) == errors[i],
+    setenv("COIR_DRIVER", "io_uring", 1);
+    for (size_t i = 0; i < LENGTH(refusals); i++) {
+        struct outcome outcome = in_child(run_without_io_uring, &refusals[i]);
+        cr_assert(WIFEXITED(outcome.status) && WEXITSTATUS(outcome.status) == refusals[i],
                   "status %#x, stderr: %s", outcome.status, outcome.err);
         cr_assert_eq(count_lines(outcome.err), 1, "stderr: %s", outcome.err);
         cr_assert_not_null(strstr(outcome.err, "io_uring"), "stderr: %s", outcome.err);
+        cr_assert_null(strstr(outcome.err, "epoll"), "stderr: %s", outcome.err);
     }
+}
+
+LOAD_BACKTRACES_FIRST;
+
+static int dump_to_stderr(UNUSED void *arg)
+{
+    coir_dump(STDERR_FILENO);
+    return 0;
+}
+
+static void run_twice_without_io_uring(void *error)
+{
+    forbid_io_uring(*(int *)error);
+    cr_assert_eq(coir_run(return_zero, NULL), 0);
+    cr_assert_eq(coir_run(dump_to_stderr, NULL), 0);
+}
+
+Test(run, where_io_uring_is_refused_uses_epoll_and_says_so_once)
+{
+    unsetenv("COIR_DRIVER");
+    for (size_t i = 0; i < LENGTH(refusals); i++) {
+        struct outcome outcome = in_child(run_twice_without_io_uring, &refusals[i]);
+        cr_assert_eq(outcome.status, 0, "stderr: %s", outcome.err);
+        const char *line = strstr(outcome.err, "refuses io_uring");
+        cr_assert_not_null(line, "stderr: %s", outcome.err);
+        cr_assert_not_null(strstr(line, "going on with epoll\n"), "stderr: %s", outcome.err);
+        cr_assert_null(strstr(line + 1, "refuses"), "stderr: %s", outcome.err);
+        cr_assert_not_null(strstr(line, "workers, epoll:"), "stderr: %s", outcome.err);
+    }
+}
+
+static int run_and_dump(int driver, const char *environment, struct outcome *ret_outcome)
+{
+    setenv("COIR_DRIVER", environment, 1);
+    coir_options options = { .driver = driver };
+    int err[2], rc, saved = dup(STDERR_FILENO);
+    cr_assert_eq(pipe(err), 0);
+    dup2(err[1], STDERR_FILENO);
+    rc = coir_run_with(&options, dump_to_stderr, NULL);
+    dup2(saved, STDERR_FILENO);
+    close(saved);
+    close(err[1]);
+    ssize_t n = read(err[0], ret_outcome->err, sizeof ret_outcome->err - 1);
+    ret_outcome->err[n > 0 ? n : 0] = '\0';
+    close(err[0]);
+    return rc;
+}
+
+Test(run, uses_the_driver_of_the_options_else_of_the_environment)
+{
+    struct outcome outcome;
+    cr_assert_eq(run_and_dump(COIR_DRIVER_AUTO, "epoll", &outcome), 0);
+    cr_assert_not_null(strstr(outcome.err, "workers, epoll:"), "%s", outcome.err);
+    cr_assert_eq(run_and_dump(COIR_DRIVER_EPOLL, "io_uring", &outcome), 0);
+    cr_assert_not_null(strstr(outcome.err, "workers, epoll:"), "%s", outcome.err);
 }
 
 /* Limits on threads do not hold for root. */
@@ -323,6 +381,22 @@ Test(run, where_no_thread_can_be_started_is_eagain)
 {
     struct outcome outcome = in_child(run_without_threads, NULL);
     cr_assert(WIFEXITED(outcome.status) && WEXITSTATUS(outcome.status) == EAGAIN,
+              "status %#x, stderr: %s", outcome.status, outcome.err);
+}
+
+static void run_without_descriptors(void *arg)
+{
+    int lowest = dup(STDERR_FILENO);
+    close(lowest);
+    struct rlimit limit = { (rlim_t)lowest, (rlim_t)lowest };
+    cr_assert_eq(setrlimit(RLIMIT_NOFILE, &limit), 0);
+    run_and_exit_with_errno(arg);
+}
+
+Test(run, without_a_free_descriptor_is_emfile)
+{
+    struct outcome outcome = in_child(run_without_descriptors, NULL);
+    cr_assert(WIFEXITED(outcome.status) && WEXITSTATUS(outcome.status) == EMFILE,
               "status %#x, stderr: %s", outcome.status, outcome.err);
 }
 

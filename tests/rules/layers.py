@@ -20,7 +20,7 @@ stack
 task
 runqueue handover inbox timer
 driver.h
-idle blocking.h parking
+idle blocking.h parking lend
 probe.h
 worker.h
 park
