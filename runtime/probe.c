@@ -8,7 +8,12 @@
 #include "sys.h"
 #include "worker.h"
 
+/* ThreadSanitizer may deliver the signal at the thread's next system call only. */
+#ifdef COIR_TSAN
+#define PATIENCE_NS 20000000
+#else
 #define PATIENCE_NS 1000000000
+#endif
 #define LOOK_EVERY_NS 20000
 
 enum { IDLE, ASKED, ANSWERING, READY };

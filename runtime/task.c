@@ -5,16 +5,25 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include "sys.h"
 
 #define SLAB_BYTES ((size_t)64 * 1024)
 #define BATCH (COIR_TASK_CACHE_MAX / 2)
 
+#define PAGE_BYTES ((size_t)4096) /* a larger one of the system's keeps its memory */
+#define TIDY_BATCHES 4
+
 struct coir_task_slab {
     struct coir_task_slab *next;
     struct coir_runtime *runtime;
-    size_t used; /* descriptors that were ever handed out */
+    size_t used; /* descriptors that were handed out since it was last empty */
+    struct coir_task *home; /* free ones that were sorted */
+    size_t home_count;
+    struct coir_task_slab *next_emptied;
+    struct coir_task_slab *next_partial;
+    bool is_partial; /* in that list; it may have no more at home */
 };
 
 #define SLAB_HEADER ((sizeof(struct coir_task_slab) + 63) / 64 * 64)
@@ -22,6 +31,11 @@ struct coir_task_slab {
 
 _Static_assert(sizeof(struct coir_task) == 192, "three cache lines");
 _Static_assert(offsetof(struct coir_task, group) == 64, "the first line is the hot one");
+
+static struct coir_task_slab *slab_of(const struct coir_task *task)
+{
+    return (struct coir_task_slab *)((uintptr_t)task & ~(SLAB_BYTES - 1));
+}
 
 static struct coir_task *slab_task(struct coir_task_slab *slab, size_t i)
 {
@@ -55,21 +69,37 @@ static struct coir_task_slab *new_slab(struct coir_task_pool *pool)
 
     if (!slab)
         return NULL;
+    memset(slab, 0, sizeof *slab);
     slab->next = pool->slabs;
     slab->runtime = pool->runtime;
-    slab->used = 0;
     pool->slabs = slab;
     return slab;
 }
 
-/* Take a batch of descriptors that were never used.  The pool is locked. */
+/* In all that follows, the pool is locked. */
+
+static struct coir_task_slab *slab_to_cut(struct coir_task_pool *pool)
+{
+    struct coir_task_slab *slab = pool->emptied;
+
+    if (pool->current && pool->current->used < SLAB_TASKS)
+        return pool->current;
+    if (slab)
+        pool->emptied = slab->next_emptied;
+    else
+        slab = new_slab(pool);
+    pool->current = slab;
+    return slab;
+}
+
+/* Take a batch of descriptors that were never used. */
 static struct coir_task *carve(struct coir_task_pool *pool, uint32_t *ret_count)
 {
-    struct coir_task_slab *slab = pool->slabs;
+    struct coir_task_slab *slab = slab_to_cut(pool);
     struct coir_task *chain = NULL;
     uint32_t n = 0;
 
-    if ((!slab || slab->used == SLAB_TASKS) && !(slab = new_slab(pool)))
+    if (!slab)
         return NULL;
     for (; n < BATCH && slab->used < SLAB_TASKS; n++) {
         struct coir_task *task = slab_task(slab, slab->used++);
@@ -81,6 +111,69 @@ static struct coir_task *carve(struct coir_task_pool *pool, uint32_t *ret_count)
     return chain;
 }
 
+/* Everything of the slab is at home. */
+static void empty(struct coir_task_pool *pool, struct coir_task_slab *slab)
+{
+    slab->home = NULL;
+    slab->home_count = 0;
+    slab->used = 0;
+    slab->next_emptied = pool->emptied;
+    pool->emptied = slab;
+    coir_sys_madvise((char *)slab + PAGE_BYTES, SLAB_BYTES - PAGE_BYTES, MADV_DONTNEED);
+}
+
+static void take_home(struct coir_task_pool *pool, struct coir_task *task)
+{
+    struct coir_task_slab *slab = slab_of(task);
+
+    task->next = slab->home;
+    slab->home = task;
+    if (!slab->is_partial) {
+        slab->is_partial = true;
+        slab->next_partial = pool->partial;
+        pool->partial = slab;
+    }
+    if (++slab->home_count == SLAB_TASKS)
+        empty(pool, slab);
+}
+
+static void take_chain_home(struct coir_task_pool *pool, struct coir_task *chain)
+{
+    while (chain) {
+        struct coir_task *next = chain->next;
+
+        take_home(pool, chain);
+        chain = next;
+    }
+}
+
+/* Take a batch, at most, of those at home; NULL if there are none. */
+static struct coir_task *take_from_home(struct coir_task_pool *pool, uint32_t *ret_count)
+{
+    struct coir_task *chain = NULL;
+    uint32_t n = 0;
+
+    while (n < BATCH && pool->partial) {
+        struct coir_task_slab *slab = pool->partial;
+        struct coir_task *task = slab->home;
+
+        if (!task) {
+            pool->partial = slab->next_partial;
+            slab->is_partial = false;
+            continue;
+        }
+        slab->home = task->next;
+        slab->home_count--;
+        task->next = chain;
+        chain = task;
+        n++;
+    }
+    *ret_count = n;
+    return chain;
+}
+
+/* What workers call. */
+
 bool coir_task_cache_refill(struct coir_task_pool *pool, struct coir_task_cache *cache)
 {
     pthread_mutex_lock(&pool->lock);
@@ -88,13 +181,10 @@ bool coir_task_cache_refill(struct coir_task_pool *pool, struct coir_task_cache 
         cache->free = pool->batches;
         cache->count = BATCH;
         pool->batches = cache->free->site;
-    } else if (pool->loose) {
-        cache->free = pool->loose;
-        pool->loose = cache->free->next;
-        cache->free->next = NULL;
-        cache->count = 1;
     } else {
-        cache->free = carve(pool, &cache->count);
+        cache->free = take_from_home(pool, &cache->count);
+        if (!cache->free)
+            cache->free = carve(pool, &cache->count);
     }
     pthread_mutex_unlock(&pool->lock);
     return cache->free != NULL;
@@ -137,9 +227,33 @@ void coir_task_free_foreign(struct coir_task_pool *pool, struct coir_task *task)
         coir_task_drop_extra(pool, task);
     pthread_mutex_lock(&pool->lock);
     task->fn = NULL;
-    task->next = pool->loose;
-    pool->loose = task;
+    take_home(pool, task);
     pthread_mutex_unlock(&pool->lock);
+}
+
+void coir_task_cache_empty(struct coir_task_pool *pool, struct coir_task_cache *cache)
+{
+    pthread_mutex_lock(&pool->lock);
+    take_chain_home(pool, cache->free);
+    pthread_mutex_unlock(&pool->lock);
+    cache->free = NULL;
+    cache->count = 0;
+}
+
+bool coir_task_pool_tidy(struct coir_task_pool *pool)
+{
+    bool more;
+
+    pthread_mutex_lock(&pool->lock);
+    for (int i = 0; i < TIDY_BATCHES && pool->batches; i++) {
+        struct coir_task *batch = pool->batches;
+
+        pool->batches = batch->site;
+        take_chain_home(pool, batch);
+    }
+    more = pool->batches != NULL;
+    pthread_mutex_unlock(&pool->lock);
+    return more;
 }
 
 static COIR_RACY bool is_used(struct coir_task *task)
@@ -160,7 +274,7 @@ void coir_task_pool_each(struct coir_task_pool *pool, void (*fn)(struct coir_tas
 
 struct coir_runtime *coir_task_runtime(const struct coir_task *task)
 {
-    return ((struct coir_task_slab *)((uintptr_t)task & ~(SLAB_BYTES - 1)))->runtime;
+    return slab_of(task)->runtime;
 }
 
 void coir_task_drop_extra(struct coir_task_pool *pool, struct coir_task *task)

@@ -33,8 +33,14 @@
  *               coir_wait_any(), which takes itself out again, likewise
  *   the others  set at creation, constant
  *
- * Descriptors are type-stable: a runtime never returns their memory before its
- * end.  A free descriptor has fn, fiber and scopes NULL.
+ * Descriptors are type-stable: a runtime never unmaps their memory before its end.
+ * A free descriptor has fn, fiber and scopes NULL.
+ *
+ * Free descriptors are in the stocks of the workers, 512 at most in each; beyond
+ * that in batches, which need no look at any of them to change hands.  A worker
+ * without work sorts the batches: each descriptor goes home to the slab it was cut
+ * from, and a slab that has all of its own gives its memory back, except for one
+ * page.  What is left reads as zeroes, that is, as free descriptors.
  */
 #ifndef COIR_RUNTIME_TASK_H
 #define COIR_RUNTIME_TASK_H
@@ -157,9 +163,11 @@ static inline struct coir_task *coir_item_task(coir_item item)
 struct coir_task_pool {
     pthread_mutex_t lock;
     struct coir_runtime *runtime;
-    struct coir_task_slab *slabs;  /* all of them */
-    struct coir_task *batches;     /* free ones, in batches linked by `site` */
-    struct coir_task *loose;       /* free ones, one by one */
+    struct coir_task_slab *slabs;   /* all of them */
+    struct coir_task_slab *current; /* the one that is being cut */
+    struct coir_task_slab *emptied; /* to be cut again */
+    struct coir_task_slab *partial; /* that have free ones at home; and some others */
+    struct coir_task *batches;      /* free ones, in batches linked by `site` */
 };
 
 /* A worker's own stock. */
@@ -179,6 +187,11 @@ void coir_task_cache_spill(struct coir_task_pool *pool, struct coir_task_cache *
 /* The same on a thread that is no worker of the tasks' runtime. */
 struct coir_task *coir_task_alloc_foreign(struct coir_task_pool *pool);
 void coir_task_free_foreign(struct coir_task_pool *pool, struct coir_task *task);
+
+/* Give the whole stock back; sort a few batches.  By a worker that has nothing to
+   do.  The latter returns whether there are more. */
+void coir_task_cache_empty(struct coir_task_pool *pool, struct coir_task_cache *cache);
+bool coir_task_pool_tidy(struct coir_task_pool *pool);
 
 /* Call fn for every descriptor in use. */
 void coir_task_pool_each(struct coir_task_pool *pool, void (*fn)(struct coir_task *, void *),

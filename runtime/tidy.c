@@ -14,6 +14,7 @@ static void tidy_own(struct coir_worker *worker)
     worker->stack_count = 0;
     if (count)
         coir_stack_pool_put_cold(&worker->runtime->stacks, stacks, count);
+    coir_task_cache_empty(&worker->runtime->tasks, &worker->tasks);
     coir_timers_shrink(&worker->timers);
     coir_runqueue_shrink(&worker->queue);
 }
@@ -25,6 +26,9 @@ bool coir_tidy(struct coir_worker *worker)
     if (now >= worker->tidy_at) {
         worker->tidy_at = INT64_MAX;
         tidy_own(worker);
+        worker->sorts = true;
     }
-    return coir_stack_pool_tidy(&worker->runtime->stacks, now);
+    if (worker->sorts)
+        worker->sorts = coir_task_pool_tidy(&worker->runtime->tasks);
+    return coir_stack_pool_tidy(&worker->runtime->stacks, now) || worker->sorts;
 }

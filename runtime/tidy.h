@@ -1,12 +1,12 @@
 /*
  * tidy.h - memory that an idle worker gives back.
  *
- * A burst of tasks leaves free stacks, a long heap of timers and a long queue
- * behind.  A worker that has found nothing to do and is about to sleep tidies:
- * once in COIR_TIDY_EVERY_NS its own stock, by putting its free stacks into the
- * pool, where they can grow old, and shrinking what is larger than it need be; and
- * a batch of the pool's old stacks at a time, looking for work between two
- * batches.  It lets itself be woken for that, until there is no more to do: at most
+ * A burst of tasks leaves free stacks and descriptors, a long heap of timers and a
+ * long queue behind.  A worker that has found nothing to do and is about to sleep
+ * tidies: once in COIR_TIDY_EVERY_NS its own stock, by putting its free stacks and
+ * descriptors into the pools, and shrinking what is larger than it need be; and a
+ * batch of the pools' descriptors and old stacks at a time (task.h, stack.h),
+ * looking for work between two batches.  It lets itself be woken for that, until there is no more to do: at most
  * once for its own stock after it has worked, and then while the pool has stacks
  * that grow old.
  *

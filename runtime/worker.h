@@ -81,6 +81,7 @@ struct coir_worker {
     uint64_t activity;      /* of all workers, when it was last on the lookout */
     struct coir_watch *watches; /* of all workers */
     int64_t tidy_at;            /* see tidy.h */
+    bool sorts;                 /* free descriptors, while it tidies */
 
     /* Asked by others: how many items it may keep to itself. */
     _Alignas(128) COIR_ATOMIC(int64_t) keep;

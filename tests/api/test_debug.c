@@ -229,6 +229,49 @@ RunTest(dump, shows_where_it_was_called)
 #endif
 #endif
 
+enum { SLEEPS = 100 };
+
+static int sleep_often(void *asleep)
+{
+    for (int i = 0; i < check_scale(SLEEPS); i++)
+        cr_assert_eq(coir_sleep(COIR_MICROSECONDS(20)), 0);
+    atomic_fetch_sub((atomic_int *)asleep, 1);
+    return 0;
+}
+
+static void *dump_meanwhile(void *asleep)
+{
+    while (atomic_load((atomic_int *)asleep))
+        coir_dump(-1);
+    return NULL;
+}
+
+/* A wake-up that gets lost lets this hang. */
+static int dump_and_wake(UNUSED void *arg)
+{
+    atomic_int asleep = 20;
+    pthread_t thread;
+    coir_group group;
+    coir_group_init(&group);
+    for (int i = 0; i < 20; i++)
+        cr_assert_eq(coir_group_create_task(&group, sleep_often, &asleep), 0);
+    cr_assert_eq(pthread_create(&thread, NULL, dump_meanwhile, &asleep), 0);
+    while (atomic_load(&asleep)) {
+        coir_dump(-1);
+        cr_assert_eq(coir_yield(), 0);
+    }
+    cr_assert_eq(coir_group_wait(&group), 0);
+    pthread_join(thread, NULL);
+    return 0;
+}
+
+/* Without the signal, for which there need be no waiting here. */
+Test(dump, disturbs_nobody_who_is_woken_while_it_looks)
+{
+    coir_options options = { .rescue_signal = -1 };
+    cr_assert_eq(coir_run_with(&options, dump_and_wake, NULL), 0);
+}
+
 enum { MANY = 300 };
 
 /* Reads while the dump is written, which is longer than a pipe. */

@@ -4,6 +4,7 @@
 #include "support/check.h"
 
 #include <stdlib.h>
+#include <sys/mman.h>
 
 #include "runtime/inbox.h"
 #include "runtime/task.h"
@@ -77,6 +78,83 @@ Test(task, what_one_worker_frees_another_gets)
     coir_task_pool_each(&pool, count_one, &in_use);
     cr_assert_eq(in_use, 0);
     cr_assert_eq(slabs(&pool), after_one, "memory grew");
+    coir_task_pool_destroy(&pool);
+}
+
+static struct coir_task *use(struct coir_task_pool *pool, struct coir_task_cache *cache)
+{
+    struct coir_task *task = coir_task_alloc(pool, cache);
+
+    cr_assert_not_null(task);
+    cr_assert_null(task->fn, "handed out twice, or not cleared");
+    coir_store_relaxed(&task->shared, 0);
+    task->fn = (coir_fn *)(uintptr_t)1;
+    return task;
+}
+
+/* The pages of so many descriptors that have memory. */
+static int resident(struct coir_task *const *task, int count)
+{
+    unsigned char is_resident;
+    int n = 0;
+
+    for (int i = 0; i < count; i++) {
+        uintptr_t page = (uintptr_t)task[i] & ~(uintptr_t)4095;
+        cr_assert_eq(mincore((void *)page, 4096, &is_resident), 0);
+        n += is_resident & 1;
+    }
+    return n;
+}
+
+Test(task, what_is_sorted_gives_its_memory_back_and_is_used_again)
+{
+    enum { COUNT = 20000, LEFT = COUNT / 8 };
+    struct coir_task_pool pool;
+    struct coir_task_cache cache = { 0 };
+    static struct coir_task *task[COUNT];
+    int before;
+
+    coir_task_pool_init(&pool, NULL);
+    for (int round = 0; round < 3; round++) {
+        for (int i = 0; i < COUNT; i++)
+            task[i] = use(&pool, &cache);
+        before = round ? before : slabs(&pool);
+        cr_assert_eq(slabs(&pool), before, "memory grew");
+        for (int i = 0; i < COUNT; i++)
+            coir_task_free(&pool, &cache, task[(i * 7919l) % COUNT]);
+        coir_task_cache_empty(&pool, &cache);
+        while (coir_task_pool_tidy(&pool))
+            ;
+        cr_assert_leq(resident(task, COUNT), LEFT);
+    }
+    coir_task_pool_destroy(&pool);
+}
+
+Test(task, sorting_leaves_those_alone_that_are_in_use)
+{
+    enum { COUNT = 5000 };
+    struct coir_task_pool pool;
+    struct coir_task_cache cache = { 0 };
+    static struct coir_task *task[COUNT];
+    int in_use = 0;
+
+    coir_task_pool_init(&pool, NULL);
+    for (int i = 0; i < COUNT; i++)
+        task[i] = use(&pool, &cache);
+    for (int i = 0; i < COUNT; i++)
+        if (i % 100)
+            coir_task_free(&pool, &cache, task[i]);
+    coir_task_cache_empty(&pool, &cache);
+    while (coir_task_pool_tidy(&pool))
+        ;
+    coir_task_pool_each(&pool, count_one, &in_use);
+    cr_assert_eq(in_use, COUNT / 100);
+    for (int i = 0; i < COUNT; i += 100)
+        cr_assert_eq((uintptr_t)task[i]->fn, 1);
+    for (int i = 0; i < COUNT - COUNT / 100; i++)
+        use(&pool, &cache);
+    coir_task_pool_each(&pool, count_one, &in_use);
+    cr_assert_eq(in_use, COUNT / 100 + COUNT);
     coir_task_pool_destroy(&pool);
 }
 
