@@ -87,7 +87,7 @@ struct place {
     struct place *next_later;
     int fd;
     uint32_t armed;
-    bool known, is_later;
+    bool known, drained, is_later;
 };
 
 struct set {
@@ -373,6 +373,8 @@ static void serve(struct set *set, struct place *place, enum side side)
             rc = send_to_thread(set, waiter) < 0 ? -ENOMEM : -EAGAIN;
         if (rc == -EAGAIN)
             return;
+        if (side == READERS)
+            place->drained = rc > 0 && (size_t)rc < waiter->op->len;
         finish(set, waiter, rc);
     }
 }
@@ -594,6 +596,14 @@ static void epoll_rescue(struct coir_worker *worker)
 
 /* Beginning and ending. */
 
+/* Behind others who wait.  Or, to save a call that nearly always is for nothing: to
+   read from a stream that had less to give than was asked for, the last time. */
+static bool must_wait(const struct place *place, enum side side)
+{
+    return (side != WATCHERS && place->first[side]) ||
+           (side == READERS && place->known && place->drained);
+}
+
 static int begin(struct set *set, struct coir_op *op)
 {
     enum side side = side_of(op);
@@ -602,8 +612,10 @@ static int begin(struct set *set, struct coir_op *op)
     size_t done = 0;
     ssize_t rc = -EAGAIN;
 
-    if (!place || !place->first[side] || side == WATCHERS)
+    if (!place || !must_wait(place, side))
         rc = coir_attempt(op, &done);
+    if (place && side == READERS)
+        place->drained = rc > 0 && (size_t)rc < op->len;
     if (rc != -EAGAIN && rc != COIR_ATTEMPT_BLOCKS) {
         coir_op_ended(op, rc);
         return 1;
