@@ -434,9 +434,9 @@ static void settle_ended(struct set *set)
         forget_asked(set, waiter);
         if (rc == -EAGAIN && waiter->asked)
             rc = -ECANCELED;
-        if (rc != -EAGAIN)
+        if (rc != -EAGAIN || place == &set->opens)
             finish(set, waiter, rc);
-        settle(set, place, ~0u);
+        settle(set, place, ~0u); /* its descriptor does not block any more: tries again */
     }
 }
 
