@@ -214,7 +214,7 @@ int coir_accept(int listener)
 
 /* Connecting. */
 
-static int connect_to(const struct addrinfo *address)
+static int try_to_connect(const struct addrinfo *address)
 {
     struct coir_op op = { .code = COIR_OP_CONNECT, .memory = address->ai_addr,
                           .len = address->ai_addrlen };
@@ -231,6 +231,17 @@ static int connect_to(const struct addrinfo *address)
         return op.fd;
     }
     coir_sys_close(op.fd);
+    return rc;
+}
+
+/* A connect that was interrupted goes on without us, so the next has its own socket. */
+static int connect_to(const struct addrinfo *address)
+{
+    int rc;
+
+    while ((rc = try_to_connect(address)) == -EINTR)
+        if (coir_cancel_pending(coir_fiber_of_caller("coir_connect")) < 0)
+            break;
     return rc;
 }
 

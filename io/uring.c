@@ -35,9 +35,9 @@
 #define SLOTS_START 64u
 #endif
 #define ENTRIES_LEAST 4u
+#define RESCUE_MOST 64u
 #define PAUSE_LEAST 1000000
 #define PAUSE_MOST 256000000
-#define RESCUE_MOST 64u
 #define NOWHERE UINT32_MAX
 
 /* user_data of what is no operation; a cancel has its operation's, and a bit. */

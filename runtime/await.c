@@ -21,6 +21,7 @@
 
 #include "cancel.h"
 #include "group.h"
+#include "lend.h"
 #include "park.h"
 #include "sys.h"
 #include "worker.h"
@@ -34,6 +35,18 @@ static struct coir_worker *creator(const char *function)
 {
     coir_fiber_of_caller(function);
     return coir_current_worker();
+}
+
+/* A stack for a task that cannot do with any that comes along. */
+static bool give_stack(struct coir_worker *worker, struct coir_task *task,
+                       const coir_task_options *options, uint64_t *flags)
+{
+    bool large = options->stack_bytes > worker->runtime->stack_bytes;
+
+    *flags |= (large ? COIR_TASK_LARGE : 0) | (options->pinned ? COIR_TASK_PINNED : 0);
+    return !(*flags & COIR_TASK_OWN_STACK) ||
+           coir_stack_pool_get(&worker->runtime->stacks, large ? options->stack_bytes : 0,
+                               &task->extra->stack) == 0;
 }
 
 /* Everything but a plain task. */
@@ -53,11 +66,11 @@ static __attribute__((noinline)) bool equip(struct coir_worker *worker, struct c
         memset(task->extra, 0, sizeof *task->extra);
         if (options->name)
             snprintf(task->extra->name, sizeof task->extra->name, "%s", options->name);
-        if (options->stack_bytes > worker->runtime->stack_bytes) {
-            task->extra->stack_bytes = options->stack_bytes;
-            flags |= COIR_TASK_LARGE;
+        if (!give_stack(worker, task, options, &flags)) {
+            coir_sys_free(task->extra);
+            return false;
         }
-        flags |= COIR_TASK_EXTRA | (options->pinned ? COIR_TASK_PINNED : 0);
+        flags |= COIR_TASK_EXTRA;
         coir_store_release(&task->shared, flags); /* for the dump: extra is there */
     }
     if (options->arg_size) {
@@ -130,13 +143,22 @@ coir_task *coir_create_task_with(const coir_task_options *options, coir_fn *fn, 
 
 /* Running a task on its awaiter's stack. */
 
+static inline bool has_room(const struct coir_fiber *fiber)
+{
+    return (uintptr_t)__builtin_frame_address(0) > fiber->inline_floor &&
+           fiber->depth < COIR_INLINE_MAX;
+}
+
+bool coir_inline_has_room(const struct coir_fiber *fiber)
+{
+    return has_room(fiber);
+}
+
 bool coir_inline_allowed(struct coir_worker *worker, struct coir_task *task)
 {
-    struct coir_fiber *fiber = worker->fiber;
-    uintptr_t here = (uintptr_t)__builtin_frame_address(0);
     uint64_t flags = coir_load_relaxed(&task->shared);
 
-    return here > fiber->inline_floor && fiber->depth < COIR_INLINE_MAX &&
+    return has_room(worker->fiber) &&
            !(flags & (COIR_TASK_PINNED | COIR_TASK_LARGE | COIR_TASK_DETACHED |
                       COIR_TASK_JOINER));
 }
@@ -228,8 +250,12 @@ static int park_until_done(const char *function, struct coir_fiber *fiber,
     int value;
     struct coir_worker *worker;
 
+    if (coir_inline_has_room(fiber))
+        coir_lend_offer(fiber, task);
     register_joiner(function, task, fiber);
     while (!(coir_load_acquire(&task->shared) & COIR_TASK_DONE)) {
+        if (coir_lend_take(fiber))
+            return run_and_release(coir_current_worker(), task);
         if (!asked && coir_cancel_prepare(fiber)) {
             coir_cancel_task(task);
             asked = true;
@@ -237,6 +263,7 @@ static int park_until_done(const char *function, struct coir_fiber *fiber,
             coir_park(fiber, "await", task);
         }
     }
+    coir_lend_withdraw(fiber);
     value = (int)(uint32_t)coir_load_relaxed(&task->qpos);
     worker = coir_current_worker();
     coir_task_free(&worker->runtime->tasks, &worker->tasks, task);

@@ -13,6 +13,9 @@ struct coir_task *coir_task_make(struct coir_worker *worker, const coir_task_opt
 /* Whether the task, not started, may run on the running fiber's stack. */
 bool coir_inline_allowed(struct coir_worker *worker, struct coir_task *task);
 
+/* Whether there is room for any, as the running fiber stands. */
+bool coir_inline_has_room(const struct coir_fiber *fiber);
+
 /* Run it there.  May return on another worker. */
 int coir_inline_run(struct coir_fiber *fiber, struct coir_task *task);
 

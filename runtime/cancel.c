@@ -214,8 +214,8 @@ static void pass_on(struct coir_fiber *fiber)
         struct coir_group_state *group = (struct coir_group_state *)task->scopes;
         struct walk walk = { 0 };
 
-        if (!group || group->scope.kind != COIR_SCOPE_GROUP || !coir_load_relaxed(&group->waited_for) ||
-            coir_group_is_cancelled(group))
+        if (!group || group->scope.kind != COIR_SCOPE_GROUP ||
+            !coir_load_relaxed(&group->waited_for) || coir_group_is_cancelled(group))
             continue;
         walk_task(fiber, task, group->scope.outer, &walk);
         if (reason_of(&walk))

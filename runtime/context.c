@@ -1,3 +1,6 @@
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE
+#endif
 #include "context.h"
 
 #include <assert.h>
@@ -47,6 +50,29 @@ struct frame {
 
 static_assert(sizeof(struct frame) == 64, "as context_x86_64.S lays it out");
 
+BETWEEN_STACKS
+static void read_frame(const struct frame *frame, mcontext_t *ret)
+{
+    ret->gregs[REG_R15] = (greg_t)frame->r15;
+    ret->gregs[REG_R14] = (greg_t)frame->r14;
+    ret->gregs[REG_R13] = (greg_t)frame->r13;
+    ret->gregs[REG_R12] = (greg_t)frame->r12;
+    ret->gregs[REG_RBX] = (greg_t)frame->rbx;
+    ret->gregs[REG_RBP] = (greg_t)frame->rbp;
+    ret->gregs[REG_RIP] = (greg_t)frame->rip;
+    ret->gregs[REG_RSP] = (greg_t)(frame + 1);
+}
+
+void coir_context_set_instruction(ucontext_t *registers, uintptr_t instruction)
+{
+    registers->uc_mcontext.gregs[REG_RIP] = (greg_t)instruction;
+}
+
+uintptr_t coir_context_stack_pointer(const void *signal_context)
+{
+    return (uintptr_t)((const ucontext_t *)signal_context)->uc_mcontext.gregs[REG_RSP];
+}
+
 static struct frame first_frame(start_fn *start, entry_fn *entry)
 {
     return (struct frame){
@@ -72,6 +98,28 @@ struct frame {
 
 static_assert(sizeof(struct frame) == 176, "as context_aarch64.S lays it out");
 
+BETWEEN_STACKS
+static void read_frame(const struct frame *frame, mcontext_t *ret)
+{
+    ret->regs[19] = (uintptr_t)frame->x19;
+    ret->regs[20] = (uintptr_t)frame->x20;
+    for (int i = 0; i < 9; i++)
+        ret->regs[21 + i] = (uintptr_t)frame->x21_to_x29[i];
+    ret->regs[30] = (uintptr_t)frame->x30;
+    ret->pc = (uintptr_t)frame->x30;
+    ret->sp = (uintptr_t)(frame + 1);
+}
+
+void coir_context_set_instruction(ucontext_t *registers, uintptr_t instruction)
+{
+    registers->uc_mcontext.pc = instruction;
+}
+
+uintptr_t coir_context_stack_pointer(const void *signal_context)
+{
+    return ((const ucontext_t *)signal_context)->uc_mcontext.sp;
+}
+
 static struct frame first_frame(start_fn *start, entry_fn *entry)
 {
     return (struct frame){ .x19 = start, .x20 = entry, .x30 = coir_context_bottom };
@@ -80,6 +128,12 @@ static struct frame first_frame(start_fn *start, entry_fn *entry)
 #else
 #error "coir runs on x86-64 and aarch64"
 #endif
+
+void coir_context_registers(const struct coir_context *context, ucontext_t *ret_registers)
+{
+    memset(ret_registers, 0, sizeof *ret_registers);
+    read_frame(context->sp, &ret_registers->uc_mcontext);
+}
 
 BETWEEN_STACKS
 static void start_context(void *arg, entry_fn *entry)

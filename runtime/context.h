@@ -22,6 +22,8 @@
 #define COIR_RUNTIME_CONTEXT_H
 
 #include <stddef.h>
+#include <stdint.h>
+#include <ucontext.h>
 
 #include "atomics.h"
 
@@ -60,6 +62,13 @@ void coir_context_init_thread(struct coir_context *context);
 /* Release what the sanitizers hold of a context that is switched out for good.
    For the calling thread's own context it does nothing. */
 void coir_context_destroy(struct coir_context *context);
+
+/* For unwinding: the registers of a context that is switched out, as it will find
+   them; a context whose next instruction is that one; and the stack pointer of
+   what a signal has interrupted, of the third argument of its handler. */
+void coir_context_registers(const struct coir_context *context, ucontext_t *ret_registers);
+void coir_context_set_instruction(ucontext_t *registers, uintptr_t instruction);
+uintptr_t coir_context_stack_pointer(const void *signal_context);
 
 /* Memory that held stacks goes back to the system, and may come back as
    something else. */

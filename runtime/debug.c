@@ -12,7 +12,9 @@
 #include <string.h>
 
 #include "coir/debug.h"
+#include "park.h"
 #include "parking.h"
+#include "probe.h"
 #include "sys.h"
 #include "worker.h"
 
@@ -25,6 +27,7 @@ static COIR_ATOMIC(uint32_t) numbers;
 /* Names. */
 
 #define NAME_BYTES 16
+#define TRACES_MOST 100
 
 /* "Task-N" lives where a copied argument may not be: in a table of its own that
    is kept small by giving the name only to tasks that are asked for it. */
@@ -48,7 +51,7 @@ const char *coir_task_name(const coir_task *handle)
 
     if (!task)
         return "none";
-    if ((coir_load_relaxed(&task->shared) & COIR_TASK_EXTRA) && task->extra->name[0])
+    if ((coir_load_acquire(&task->shared) & COIR_TASK_EXTRA) && task->extra->name[0])
         return task->extra->name;
     return number_name(task, task->numbered);
 }
@@ -112,6 +115,69 @@ void coir_debug_dump_left(struct coir_runtime *runtime, const char *title, int f
     coir_task_pool_each(&runtime->tasks, dump_task, &dump);
 }
 
+/* Backtraces. */
+
+struct traces {
+    int fd;
+    int left; /* that may still be written */
+};
+
+/* Of a task that waits.  One that awaits another inline is below that one, on the
+   same stack, and has no backtrace of its own. */
+static bool trace_waiting(struct coir_task *task, struct coir_backtrace *ret)
+{
+    struct coir_fiber *fiber = coir_load_relaxed(&task->fiber);
+    bool is_there;
+
+    if (!fiber || !coir_park_hold(fiber))
+        return false;
+    is_there = fiber->task == task; /* it may have been another's by then */
+    if (is_there)
+        coir_backtrace_of_context(ret, &fiber->context);
+    coir_park_release(fiber);
+    return is_there && ret->count > 0;
+}
+
+static void dump_waiting(struct coir_task *task, void *arg)
+{
+    struct traces *traces = arg;
+    struct coir_backtrace backtrace;
+    char line[128];
+    int n;
+
+    if (traces->left == 0 || !trace_waiting(task, &backtrace))
+        return;
+    n = snprintf(line, sizeof line, "  task '%s' waits in", coir_task_name(task));
+    write_line(traces->fd, line, n, sizeof line);
+    coir_backtrace_write(&backtrace, traces->fd);
+    if (--traces->left == 0)
+        write_line(traces->fd, line, snprintf(line, sizeof line, "  and so on"), sizeof line);
+}
+
+static void dump_running(struct coir_worker *worker, int fd)
+{
+    struct coir_backtrace backtrace = { .count = 0 };
+    struct coir_task *task = coir_probe_ask(worker, &backtrace);
+    char name[COIR_PROBE_NAME_MAX], line[256];
+    int n;
+
+    if (!task)
+        return;
+    coir_probe_describe(worker, task, name);
+    n = snprintf(line, sizeof line, "  worker %d runs %s", worker->index, name);
+    write_line(fd, line, n, sizeof line);
+    coir_backtrace_write(&backtrace, fd);
+}
+
+static void dump_backtraces(struct coir_runtime *runtime, int fd)
+{
+    struct traces traces = { fd, TRACES_MOST };
+
+    coir_task_pool_each(&runtime->tasks, dump_waiting, &traces);
+    for (int i = 0; i < runtime->worker_count; i++)
+        dump_running(&runtime->workers[i], fd);
+}
+
 static void dump_runtime(struct coir_runtime *runtime, int fd)
 {
     struct dump dump = { fd, NULL, NULL, false };
@@ -128,6 +194,9 @@ void coir_dump(int fd)
     pthread_mutex_lock(&lock);
     for (struct coir_runtime *runtime = runtimes; runtime; runtime = runtime->next)
         dump_runtime(runtime, fd);
+    if (coir_backtrace_load()) /* which may be what hangs: so it comes last */
+        for (struct coir_runtime *runtime = runtimes; runtime; runtime = runtime->next)
+            dump_backtraces(runtime, fd);
     pthread_mutex_unlock(&lock);
 }
 

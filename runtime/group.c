@@ -6,6 +6,7 @@
 #include <errno.h>
 
 #include "await.h"
+#include "lend.h"
 #include "worker.h"
 
 _Static_assert(sizeof(struct coir_group_state) <= sizeof(coir_group), "fits");
@@ -230,6 +231,24 @@ static void run_own_members(struct coir_group_state *group, struct coir_fiber *f
     }
 }
 
+/* Run the member that found no stack, if there is one; and offer room to the next. */
+static bool run_lent_member(struct coir_group_state *group, struct coir_fiber *fiber)
+{
+    struct coir_task *task = coir_lend_take(fiber);
+    struct coir_worker *worker;
+    int value;
+
+    if (task) {
+        value = coir_inline_run(fiber, task);
+        worker = coir_load_relaxed(&fiber->worker);
+        coir_group_member_done(worker, task, value, false);
+        coir_count_end(&worker->counters.inlined);
+    }
+    if (coir_inline_has_room(fiber))
+        coir_lend_offer(fiber, group);
+    return task != NULL;
+}
+
 /* Wait for the members that others run. */
 static void join(struct coir_group_state *group, struct coir_fiber *fiber)
 {
@@ -239,8 +258,11 @@ static void join(struct coir_group_state *group, struct coir_fiber *fiber)
     if (coir_add_acq_rel(&group->count, others) + others == 0)
         return;
     while (coir_load_acquire(&group->count) != 0) { /* [G] */
-        int rc = asked ? 0 : coir_cancel_prepare(fiber);
+        bool ran = run_lent_member(group, fiber);
+        int rc = asked || ran ? 0 : coir_cancel_prepare(fiber);
 
+        if (ran)
+            continue;
         if (rc == -ENOMEM || (!asked && coir_cancel_pending_outside(fiber, &group->scope, false))) {
             cancel_group(group);
             asked = true;
@@ -248,6 +270,7 @@ static void join(struct coir_group_state *group, struct coir_fiber *fiber)
             coir_park(fiber, "group", group);
         }
     }
+    coir_lend_withdraw(fiber);
 }
 
 static int outcome(struct coir_group_state *group, struct coir_fiber *fiber)

@@ -91,6 +91,17 @@ void coir_unpark(struct coir_fiber *fiber)
         make_ready(fiber);
 }
 
+bool coir_park_hold(struct coir_fiber *fiber)
+{
+    return coir_parking_hold(&fiber->state);
+}
+
+void coir_park_release(struct coir_fiber *fiber)
+{
+    if (!coir_parking_commit(&fiber->state))
+        make_ready(fiber);
+}
+
 void coir_reschedule(struct coir_fiber *fiber)
 {
     (void)fiber;

@@ -7,7 +7,7 @@
  * or for something it no longer waits for; fibers are type-stable, so the worst
  * is one more turn of somebody's loop.
  *
- * The word `state` of a fiber; its three transitions are in parking.h.
+ * The word `state` of a fiber; its transitions are in parking.h.
  *
  *   state       on a queue?  running?  stack owned by   left by
  *   RUNNING     maybe        maybe     its worker, or   park: to PARKED, after
@@ -20,6 +20,10 @@
  * Publish after the switch.  The change to PARKED is made by whatever runs next
  * on the worker, once the registers are saved; so no waker can let another
  * worker run a fiber that has not left its stack.
+ *
+ * Whoever only wants to look at a parked fiber does as a waker does, but does not
+ * queue it: it is RUNNING then, and nobody runs it.  To let go of it is to park it
+ * again, as is done after a switch; a wake-up that came meanwhile is then seen.
  *
  * Memory orders
  *
@@ -52,6 +56,11 @@ void coir_park(struct coir_fiber *fiber, const char *reason, const void *object)
 
 /* Any thread. */
 void coir_unpark(struct coir_fiber *fiber);
+
+/* Look at a fiber that waits: it stays where it is from hold, if that is true, to
+   release.  Any thread; not for long. */
+bool coir_park_hold(struct coir_fiber *fiber);
+void coir_park_release(struct coir_fiber *fiber);
 
 /* Let every other ready task of this worker run once. */
 void coir_reschedule(struct coir_fiber *fiber);

@@ -1,5 +1,5 @@
 /*
- * parking.h - the three transitions of park.h, as one word and nothing else.
+ * parking.h - the transitions of park.h, as one word and nothing else.
  *
  * park.h says what they are for; here is only what the model checker can read.
  *
@@ -33,6 +33,18 @@ static inline bool coir_parking_commit(COIR_ATOMIC(uint32_t) *state)
         return true;
     coir_xchg_acquire(state, COIR_FIBER_RUNNING); /* [U] */
     return false;
+}
+
+/*
+ * Anyone: hold the waiter, if it is parked, so that it stays where it is until
+ * coir_parking_commit(), which is false if it was notified meanwhile.
+ */
+static inline bool coir_parking_hold(COIR_ATOMIC(uint32_t) *state)
+{
+    uint32_t parked = COIR_FIBER_PARKED;
+
+    return coir_load_relaxed(state) == COIR_FIBER_PARKED &&
+           coir_cas_acquire(state, &parked, COIR_FIBER_RUNNING); /* [V] */
 }
 
 /* Anyone: notify the waiter.  True: it was parked, and the caller queues it. */

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "park.h"
+#include "probe.h"
 #include "sys.h"
 #include "worker.h"
 
@@ -53,10 +54,12 @@ static void on_rescue(int signal, siginfo_t *info, void *context)
     struct coir_worker *worker = coir_current_worker();
     int saved = coir_sys_errno();
 
-    if (!worker || !is_ours(info))
+    if (!worker || !is_ours(info)) {
         chain(signal, info, context);
-    else
+    } else {
+        coir_probe_answer(worker, context);
         rescue(worker);
+    }
     coir_sys_set_errno(saved);
 }
 

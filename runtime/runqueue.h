@@ -15,7 +15,8 @@
  *
  * Who may call what
  *
- *     push, pop, take_newest, take_middle, grow     the owner, between signals
+ *     push, pop, take_newest, take_middle, grow,
+ *     shrink                                        the owner, between signals
  *     give (in handover.h)                          the owner, or a signal
  *                                                   handler on its thread that
  *                                                   may interrupt any of these
@@ -39,7 +40,7 @@
  *                tail is put back.  So does trim, for tombstones.
  *   take_middle  exchanges the item for a tombstone in one instruction, and
  *                fails if the slot does not hold the item any more.
- *   grow         sets `busy`, and the handler leaves.
+ *   grow, shrink set `busy`, and the handler leaves.
  *
  * Positions are 64 bits and never reduced.  A position names a slot modulo the
  * capacity, and is alive when head <= position < tail.
@@ -90,10 +91,10 @@ static inline int coir_runqueue_init(struct coir_runqueue *q)
     return q->slots ? 0 : -1;
 }
 
-/* Make room.  False when memory is out: the queue is as it was. */
-static inline bool coir_runqueue_grow(struct coir_runqueue *q)
+/* Change the number of slots to mask + 1, which must hold what is queued.  False
+   when memory is out: the queue is as it was. */
+static inline bool coir_runqueue_resize(struct coir_runqueue *q, uint64_t mask)
 {
-    uint64_t mask = q->mask * 2 + 1;
     COIR_ATOMIC(coir_item) *slots = coir_sys_calloc(mask + 1, sizeof *slots);
     COIR_ATOMIC(coir_item) *old = q->slots;
 
@@ -109,6 +110,19 @@ static inline bool coir_runqueue_grow(struct coir_runqueue *q)
     coir_store_relaxed(&q->busy, 0);
     coir_sys_free((void *)old);
     return true;
+}
+
+/* Make room. */
+static inline bool coir_runqueue_grow(struct coir_runqueue *q)
+{
+    return coir_runqueue_resize(q, q->mask * 2 + 1);
+}
+
+/* Give back what an empty queue takes beyond its need. */
+static inline void coir_runqueue_shrink(struct coir_runqueue *q)
+{
+    if (q->mask >= COIR_RUNQUEUE_START && coir_runqueue_length_hint(q) == 0)
+        coir_runqueue_resize(q, COIR_RUNQUEUE_START - 1);
 }
 
 /* Add at the new end.  The queue must not be full.  Returns the position. */

@@ -25,6 +25,7 @@
 #include "cpus.h"
 #include "debug.h"
 #include "rescue.h"
+#include "stall.h"
 #include "sys.h"
 #include "worker.h"
 
@@ -89,6 +90,21 @@ static int workers_from_environment(int *ret_workers)
     return 0;
 }
 
+static int stall_from_environment(int64_t *ret_ns)
+{
+    const char *text = getenv("COIR_STALL_MS");
+    char *end;
+    long ms;
+
+    if (*ret_ns || !text || !*text)
+        return 0;
+    ms = strtol(text, &end, 10);
+    if (*end || ms < 0 || ms > INT32_MAX)
+        return complain("COIR_STALL_MS", text);
+    *ret_ns = COIR_MILLISECONDS(ms);
+    return 0;
+}
+
 /* That io_uring is forbidden does not change while a process lives. */
 static COIR_ATOMIC(uint32_t) forbidden, told;
 
@@ -121,6 +137,7 @@ static bool options_make_sense(const coir_options *options)
     return options->workers >= 0 && options->workers <= COIR_WORKERS_MAX &&
            options->stack_bytes <= COIR_STACK_MOST && options->driver >= COIR_DRIVER_AUTO &&
            options->driver <= COIR_DRIVER_EPOLL && options->shutdown_grace >= 0 &&
+           options->stall_ms >= 0 &&
            (options->rescue_signal <= 0 || ignored_by_default(options->rescue_signal));
 }
 
@@ -133,7 +150,10 @@ static int configure(struct coir_runtime *runtime, const coir_options *options)
     if (!options_make_sense(options))
         return -EINVAL;
     runtime->worker_count = options->workers;
+    runtime->stall_ns = COIR_MILLISECONDS(options->stall_ms);
     rc = workers_from_environment(&runtime->worker_count);
+    if (rc == 0)
+        rc = stall_from_environment(&runtime->stall_ns);
     if (rc < 0)
         return rc;
     if (!all_known(debug))
@@ -270,10 +290,26 @@ static int start(struct coir_runtime *runtime)
     return start_once(runtime);
 }
 
+static void forget_fiber(struct coir_stack *stack)
+{
+    coir_context_destroy(&((struct coir_fiber *)stack)->context);
+}
+
+static int start_watched(struct coir_runtime *runtime)
+{
+    int rc = 0;
+
+    if (runtime->stall_ns)
+        rc = coir_stall_start(runtime, runtime->stall_ns, &runtime->stall);
+    if (rc == 0 && (rc = start(runtime)) < 0)
+        coir_stall_stop(runtime->stall);
+    return rc;
+}
+
 static void destroy_fiber(struct coir_stack *stack, void *arg)
 {
     (void)arg;
-    coir_context_destroy(&((struct coir_fiber *)stack)->context);
+    forget_fiber(stack);
 }
 
 static void release(struct coir_runtime *runtime)
@@ -308,6 +344,7 @@ static int create(const coir_options *options, struct coir_runtime **ret_runtime
     if (rc == 0)
         rc = coir_stack_pool_init(&runtime->stacks, sizeof(struct coir_fiber),
                                   runtime->stack_bytes);
+    runtime->stacks.forget = forget_fiber;
     if (rc == 0)
         rc = make_workers(runtime);
     if (rc == 0)
@@ -386,6 +423,16 @@ static int run_main(void *arg)
     coir_store_release(&runtime->main_done, 1);
     coir_sys_event_write(runtime->event);
     return 0;
+}
+
+/* The main task could not be told that there is no memory for it. */
+static int provide_for_main(struct coir_runtime *runtime)
+{
+    struct coir_worker *first = &runtime->workers[0];
+
+    first->stack_count = (uint32_t)coir_stack_pool_get_batch(&runtime->stacks, 1, &first->stacks);
+    return first->stack_count && coir_task_cache_refill(&runtime->tasks, &first->tasks) ? 0
+                                                                                      : -ENOMEM;
 }
 
 static void submit_main(struct main_call *call)
@@ -469,7 +516,8 @@ static int wind_up(struct coir_runtime *runtime)
     while (!is_quiet(runtime)) {
         now = deadline == INT64_MAX ? 0 : coir_sys_now();
         if (now >= deadline) {
-            coir_debug_dump_left(runtime, "coir: tasks that did not end within shutdown_grace:\n", 2);
+            coir_debug_dump_left(
+                runtime, "coir: tasks that did not end within shutdown_grace:\n", 2);
             return -ETIMEDOUT;
         }
         coir_sys_event_wait(runtime->event,
@@ -499,14 +547,13 @@ int coir_run_with(const coir_options *options, coir_fn *fn, void *arg)
     rc = create(options, &runtime);
     if (rc < 0)
         return rc;
-    if (!coir_task_cache_refill(&runtime->tasks, &runtime->workers[0].tasks))
-        rc = -ENOMEM;
+    rc = provide_for_main(runtime);
     coir_sys_membarrier(MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED);
     if (rc == 0 && runtime->rescue_signal)
         rc = coir_rescue_install(runtime->rescue_signal);
     if (rc == 0)
         rc = coir_stack_fault_install(coir_debug_describe_stack);
-    if (rc == 0 && (rc = start(runtime)) < 0)
+    if (rc == 0 && (rc = start_watched(runtime)) < 0)
         coir_stack_fault_uninstall();
     if (rc < 0) {
         release(runtime);
@@ -516,6 +563,7 @@ int coir_run_with(const coir_options *options, coir_fn *fn, void *arg)
     runtime->listed = true;
     run_main_task(&(struct main_call){ runtime, fn, arg });
     rc = wind_up(runtime);
+    coir_stall_stop(runtime->stall);
     value = runtime->main_value;
     if (rc == 0)
         rc = coir_blocking_stop(runtime);

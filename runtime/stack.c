@@ -11,7 +11,6 @@
 #include <string.h>
 #include <sys/auxv.h>
 #include <sys/mman.h>
-#include <ucontext.h>
 #include <unistd.h>
 
 #include "context.h"
@@ -29,8 +28,10 @@
 #define MAX_STACK_BYTES ((size_t)1 << 46) /* no address space has room for two */
 #define TRIM_SAMPLE 16
 
-/* So many free stacks may keep all their memory. */
+/* So many free stacks may keep all their memory, while they are in use now and then. */
 #define UNTRIMMED 256
+
+#define TIDY_BATCH 64
 
 /*
  * One mapping, of `count` slots: guard, stack, header.  The fault handler walks
@@ -46,6 +47,9 @@ struct coir_slab {
     size_t header_bytes;
     size_t count;
     COIR_ATOMIC(size_t) used; /* slots cut off, the lowest ones */
+    uint64_t *emptied;        /* a bit for each slot: it has a guard, and nothing else */
+    size_t emptied_count;
+    size_t emptied_from;      /* words before this one are 0 */
     char *low;
     COIR_ATOMIC(char *) high; /* NULL while nothing is mapped */
 };
@@ -67,6 +71,12 @@ static size_t page_size(void)
     size_t bytes = coir_sys_auxval(AT_PAGESZ);
 
     return bytes ? bytes : 4096;
+}
+
+/* Words of a bit for each slot. */
+static size_t bit_words(size_t count)
+{
+    return (count + 63) / 64;
 }
 
 static struct coir_stack *slot_header(const struct coir_slab *slab, size_t i)
@@ -171,6 +181,12 @@ static int map_slots(struct coir_slab *slab, size_t count)
             return rc;
     /* Fails where there are no huge pages, which is as well. */
     coir_sys_madvise(memory, count * slab->slot_bytes, MADV_NOHUGEPAGE);
+    slab->emptied = coir_sys_calloc(bit_words(count), sizeof *slab->emptied);
+    if (!slab->emptied) {
+        coir_sys_munmap(memory, count * slab->slot_bytes);
+        return -ENOMEM;
+    }
+    slab->emptied_count = 0;
     slab->count = count;
     slab->low = memory;
     coir_store_release(&slab->high, slab->low + count * slab->slot_bytes);
@@ -209,6 +225,7 @@ static void unmap_slab(struct coir_stack_pool *pool, struct coir_slab *slab)
     coir_store_release(&slab->high, NULL);
     coir_context_forget_memory(slab->low, bytes);
     coir_sys_munmap(slab->low, bytes);
+    coir_sys_free(slab->emptied);
     coir_store_release(&slab->taken, 0);
 }
 
@@ -222,13 +239,52 @@ struct run {
     struct coir_slab *slab;
     size_t first;
     size_t count;
+    uint16_t guard;
 };
 
+static bool is_emptied(const struct coir_slab *slab, size_t i)
+{
+    return slab->emptied[i / 64] >> i % 64 & 1;
+}
+
+static size_t first_emptied(struct coir_slab *slab)
+{
+    size_t word = slab->emptied_from;
+
+    while (!slab->emptied[word])
+        word++;
+    slab->emptied_from = word;
+    return word * 64 + (size_t)__builtin_ctzll(slab->emptied[word]);
+}
+
+/* Take up to n emptied slots of one slab. */
+static struct run revive_from(struct coir_slab *slab, size_t n)
+{
+    struct run run = { .slab = slab, .first = first_emptied(slab), .guard = GUARDED };
+
+    for (size_t i = run.first; run.count < n && i < slab->count && is_emptied(slab, i); i++) {
+        slab->emptied[i / 64] &= ~((uint64_t)1 << i % 64);
+        run.count++;
+    }
+    slab->emptied_count -= run.count;
+    return run;
+}
+
+static struct run revive(struct coir_stack_pool *pool, uint16_t size_class, size_t n)
+{
+    struct coir_slab *slab = coir_load_relaxed(&pool->slabs);
+
+    for (; slab; slab = slab->next)
+        if (slab->size_class == size_class && slab->emptied_count > 0)
+            return revive_from(slab, n);
+    return (struct run){ .slab = NULL };
+}
+
 /* Take up to n slots that were never cut off. */
-static struct run reserve(struct coir_stack_pool *pool, uint16_t size_class, size_t n)
+static struct run cut(struct coir_stack_pool *pool, uint16_t size_class, size_t n)
 {
     struct coir_slab *slab = pool->classes[size_class].newest;
-    struct run run = { .slab = NULL };
+    struct run run = { .guard = NO_GUARD };
 
     if (!slab || coir_load_relaxed(&slab->used) == slab->count) {
         if (grow(pool, size_class) < 0)
@@ -243,7 +299,14 @@ static struct run reserve(struct coir_stack_pool *pool, uint16_t size_class, siz
     return run;
 }
 
-static struct coir_stack *make_header(struct coir_slab *slab, size_t i)
+static struct run reserve(struct coir_stack_pool *pool, uint16_t size_class, size_t n)
+{
+    struct run run = revive(pool, size_class, n);
+
+    return run.count > 0 ? run : cut(pool, size_class, n);
+}
+
+static struct coir_stack *make_header(struct coir_slab *slab, size_t i, uint16_t guard)
 {
     struct coir_stack *stack = slot_header(slab, i);
 
@@ -251,7 +314,7 @@ static struct coir_stack *make_header(struct coir_slab *slab, size_t i)
     stack->top = (char *)stack;
     stack->size_class = slab->size_class;
     coir_store_relaxed(&stack->fresh, 1);
-    coir_store_release(&stack->guard, NO_GUARD);
+    coir_store_release(&stack->guard, guard);
     return stack;
 }
 
@@ -261,7 +324,7 @@ static struct coir_stack *make_stacks(struct run run)
     struct coir_stack *chain = NULL;
 
     while (run.count-- > 0) {
-        struct coir_stack *stack = make_header(run.slab, run.first + run.count);
+        struct coir_stack *stack = make_header(run.slab, run.first + run.count, run.guard);
 
         stack->next = chain;
         chain = stack;
@@ -285,6 +348,7 @@ static int guard_stack(struct coir_stack_pool *pool, struct coir_stack *stack)
 int coir_stack_pool_init(struct coir_stack_pool *pool, size_t header_bytes, size_t default_bytes)
 {
     memset(pool, 0, sizeof *pool);
+    coir_store_relaxed(&pool->tidy_at, INT64_MAX);
     if (default_bytes > MAX_STACK_BYTES)
         return -ENOMEM;
     pthread_mutex_init(&pool->lock, NULL);
@@ -308,18 +372,26 @@ void coir_stack_pool_destroy(struct coir_stack_pool *pool)
     pthread_mutex_destroy(&pool->lock);
 }
 
-static struct coir_stack *pop(struct coir_stack_pool *pool, uint16_t size_class, size_t n)
+static struct coir_stack *pop_from(struct coir_stack_pool *pool, struct coir_stack **list,
+                                   size_t n)
 {
-    struct coir_stack_class *class = &pool->classes[size_class];
-    struct coir_stack *chain = class->free, **end = &chain;
+    struct coir_stack *chain = *list, **end = &chain;
     size_t taken = 0;
 
     for (; taken < n && *end; taken++)
         end = &(*end)->next;
-    class->free = *end;
+    *list = *end;
     *end = NULL;
     coir_sub_relaxed(&pool->free, taken);
     return chain;
+}
+
+static struct coir_stack *pop(struct coir_stack_pool *pool, uint16_t size_class, size_t n)
+{
+    struct coir_stack_class *class = &pool->classes[size_class];
+
+    return pop_from(pool, class->free  ? &class->free
+                          : class->old ? &class->old : &class->unguarded, n);
 }
 
 static struct coir_stack *take(struct coir_stack_pool *pool, uint16_t size_class, size_t n)
@@ -397,17 +469,15 @@ static bool was_used_deeply(const struct coir_stack *stack, size_t page)
     return (resident[0] | resident[1] | resident[2] | resident[3]) & 1;
 }
 
-/*
- * A burst of tasks is alike, mostly; so one stack in TRIM_SAMPLE is looked at,
- * which is slow, and its fate is that of those behind it in the chain.
- */
-static void trim(struct coir_stack *chain, size_t n)
+/* One stack in `sample` is looked at, which is slow, and its fate is that of those
+   behind it in the chain. */
+static void trim(struct coir_stack *chain, size_t n, size_t sample)
 {
     size_t page = page_size();
     bool deep = false;
 
     for (size_t i = 0; i < n; i++, chain = chain->next) {
-        if (i % TRIM_SAMPLE == 0)
+        if (i % sample == 0)
             deep = was_used_deeply(chain, page);
         if (deep)
             coir_sys_madvise(chain->low, trimmable(chain, page), MADV_DONTNEED);
@@ -417,16 +487,16 @@ static void trim(struct coir_stack *chain, size_t n)
 static void push(struct coir_stack_pool *pool, struct coir_stack *stack)
 {
     struct coir_stack_class *class = &pool->classes[stack->size_class];
+    bool guarded = coir_load_relaxed(&stack->guard) == GUARDED;
+    struct coir_stack **list = guarded ? &class->free : &class->unguarded;
 
-    stack->next = class->free;
-    class->free = stack;
+    stack->next = *list;
+    *list = stack;
     coir_add_relaxed(&pool->free, 1);
 }
 
-void coir_stack_pool_put(struct coir_stack_pool *pool, struct coir_stack *chain, size_t n)
+static void put(struct coir_stack_pool *pool, struct coir_stack *chain, size_t n)
 {
-    if (coir_load_relaxed(&pool->free) >= UNTRIMMED)
-        trim(chain, n);
     pthread_mutex_lock(&pool->lock);
     while (n-- > 0) {
         struct coir_stack *next = chain->next;
@@ -434,7 +504,112 @@ void coir_stack_pool_put(struct coir_stack_pool *pool, struct coir_stack *chain,
         push(pool, chain);
         chain = next;
     }
+    if (coir_load_relaxed(&pool->tidy_at) == INT64_MAX)
+        coir_store_relaxed(&pool->tidy_at, coir_sys_now() + COIR_STACK_IDLE_NS);
     pthread_mutex_unlock(&pool->lock);
+}
+
+/* A burst of tasks is alike, mostly. */
+void coir_stack_pool_put(struct coir_stack_pool *pool, struct coir_stack *chain, size_t n)
+{
+    if (coir_load_relaxed(&pool->free) >= UNTRIMMED)
+        trim(chain, n, TRIM_SAMPLE);
+    put(pool, chain, n);
+}
+
+void coir_stack_pool_put_cold(struct coir_stack_pool *pool, struct coir_stack *chain, size_t n)
+{
+    trim(chain, n, 1);
+    put(pool, chain, n);
+}
+
+/* Stacks that nobody wants. */
+
+struct slot {
+    struct coir_slab *slab;
+    size_t i;
+};
+
+static struct coir_slab *slab_of(const char *address);
+
+/* What late wakers write to the header afterwards is one word (park.h). */
+static struct slot empty(struct coir_stack_pool *pool, struct coir_stack *stack)
+{
+    struct coir_slab *slab = slab_of(stack->low);
+    size_t i = (size_t)(stack->low - slab->low) / slab->slot_bytes;
+
+    if (pool->forget && !coir_load_relaxed(&stack->fresh))
+        pool->forget(stack);
+    coir_store_relaxed(&stack->guard, NO_HEADER);
+    coir_sys_madvise(stack->low, slab->slot_bytes - COIR_STACK_GUARD, MADV_DONTNEED);
+    return (struct slot){ slab, i };
+}
+
+/* The pool is locked. */
+static void note_emptied(struct slot slot)
+{
+    struct coir_slab *slab = slot.slab;
+
+    slab->emptied[slot.i / 64] |= (uint64_t)1 << slot.i % 64;
+    if (slab->emptied_count++ == 0 || slot.i / 64 < slab->emptied_from)
+        slab->emptied_from = slot.i / 64;
+}
+
+static void empty_chain(struct coir_stack_pool *pool, struct coir_stack *chain)
+{
+    struct slot slots[TIDY_BATCH];
+    size_t n = 0;
+
+    for (struct coir_stack *next; chain; chain = next) {
+        next = chain->next;
+        slots[n++] = empty(pool, chain);
+    }
+    pthread_mutex_lock(&pool->lock);
+    while (n-- > 0)
+        note_emptied(slots[n]);
+    pthread_mutex_unlock(&pool->lock);
+}
+
+/* The pool is locked. */
+static struct coir_stack *pop_old(struct coir_stack_pool *pool)
+{
+    for (int i = 0; i < COIR_STACK_CLASSES; i++)
+        if (pool->classes[i].old)
+            return pop_from(pool, &pool->classes[i].old, TIDY_BATCH);
+    return NULL;
+}
+
+/* No stack is old, and the pool is locked. */
+static void turn(struct coir_stack_pool *pool, int64_t now)
+{
+    int64_t next = INT64_MAX;
+
+    for (struct coir_stack_class *class = pool->classes;
+         class < pool->classes + COIR_STACK_CLASSES; class++) {
+        class->old = class->free;
+        class->free = NULL;
+        if (class->old)
+            next = now + COIR_STACK_IDLE_NS;
+    }
+    coir_store_relaxed(&pool->tidy_at, next);
+}
+
+bool coir_stack_pool_tidy(struct coir_stack_pool *pool, int64_t now)
+{
+    struct coir_stack *chain = NULL;
+
+    if (now < coir_load_relaxed(&pool->tidy_at))
+        return false;
+    pthread_mutex_lock(&pool->lock);
+    if (now >= coir_load_relaxed(&pool->tidy_at)) {
+        chain = pop_old(pool);
+        if (!chain)
+            turn(pool, now);
+    }
+    pthread_mutex_unlock(&pool->lock);
+    if (chain)
+        empty_chain(pool, chain);
+    return chain != NULL;
 }
 
 void coir_stack_pool_each(struct coir_stack_pool *pool,
@@ -463,17 +638,6 @@ static struct {
     COIR_ATOMIC(coir_stack_describe_fn *) describe;
     struct sigaction previous;
 } fault = { .lock = PTHREAD_MUTEX_INITIALIZER };
-
-static char *stack_pointer(const void *signal_context)
-{
-    const mcontext_t *registers = &((const ucontext_t *)signal_context)->uc_mcontext;
-
-#if defined(__x86_64__)
-    return (char *)registers->gregs[REG_RSP];
-#else
-    return (char *)registers->sp;
-#endif
-}
 
 static struct coir_slab *slab_of(const char *address)
 {
@@ -554,9 +718,10 @@ static void pass_on(int signal, siginfo_t *info, void *signal_context)
 static void on_fault(int signal, siginfo_t *info, void *signal_context)
 {
     const char *address = info->si_addr;
+    const char *sp = (const char *)coir_context_stack_pointer(signal_context);
     struct coir_slab *slab = info->si_code > 0 ? slab_of(address) : NULL;
 
-    if (slab && is_overflow(slab, address, stack_pointer(signal_context))) {
+    if (slab && is_overflow(slab, address, sp)) {
         size_t i = (size_t)(address - slab->low) / slab->slot_bytes;
 
         report(slot_header(slab, i), slab->slot_bytes - COIR_STACK_GUARD);

@@ -17,6 +17,26 @@
  *
  * A stack is never unmapped before its pool is destroyed, and the pool writes to
  * no more of a header than struct coir_stack.
+ *
+ *
+ * Memory goes back to the system in two ways, neither of them on the way of a
+ * task that starts or ends.
+ *
+ *   Deep      What a stack has used beyond COIR_STACK_KEPT goes when the stack is
+ *             given back by coir_stack_pool_put_cold(); and by
+ *             coir_stack_pool_put(), while many others are free.
+ *   Unused    A stack that nobody took for COIR_STACK_IDLE_NS gives back all it
+ *             has, its header as well, and keeps its guard alone.
+ *
+ * For the second, free stacks are in two lists.  `free` is given to and taken
+ * from, the last one first.  Once per COIR_STACK_IDLE_NS is a turn: what is in
+ * `free` becomes `old`, and is taken only when `free` is empty.  What is still
+ * there at the next turn has not been wanted for so long.  It is emptied, a small
+ * batch at a time, by workers that have nothing to do (coir_stack_pool_tidy());
+ * a bit in its slab says so, and it is made anew before more of the slab is used.
+ *
+ * An emptied header reads as zeroes, to which somebody may still write who was
+ * late (park.h): `guard` stays 0, and so the header counts as none.
  */
 #ifndef COIR_RUNTIME_STACK_H
 #define COIR_RUNTIME_STACK_H
@@ -45,7 +65,9 @@ struct coir_stack {
 struct coir_slab;
 
 struct coir_stack_class {
-    struct coir_stack *free;
+    struct coir_stack *free;      /* since the last turn */
+    struct coir_stack *old;       /* since before it */
+    struct coir_stack *unguarded; /* could not be handed out, for want of a guard */
     struct coir_slab *newest; /* the one that may have stacks never handed out */
     size_t next_count;        /* stacks in the next slab; 0: as in a first one */
 };
@@ -58,9 +80,13 @@ struct coir_stack_pool {
     size_t default_bytes;
     COIR_ATOMIC(bool) no_guard_advice; /* the kernel lacks MADV_GUARD_INSTALL */
     COIR_ATOMIC(size_t) split_guards;  /* guards made without it */
-    COIR_ATOMIC(size_t) free;          /* stacks in the pool now, of all classes */
+    COIR_ATOMIC(size_t) free;          /* stacks in the three lists, of all classes */
+    COIR_ATOMIC(int64_t) tidy_at;      /* when to call coir_stack_pool_tidy() */
     COIR_ATOMIC(uint64_t) mapped;      /* stacks cut from a slab, each counted once */
     COIR_ATOMIC(uint64_t) unmapped;
+
+    /* Set by the owner, or NULL: a stack that is not fresh is about to be emptied. */
+    void (*forget)(struct coir_stack *stack);
 };
 
 /* Returns 0, or -ENOMEM for a size that cannot be.  Maps nothing yet. */
@@ -83,8 +109,28 @@ size_t coir_stack_pool_get_batch(struct coir_stack_pool *pool, size_t n,
 #define COIR_STACK_KEPT ((size_t)16 * 1024)
 void coir_stack_pool_put(struct coir_stack_pool *pool, struct coir_stack *chain, size_t n);
 
-/* Call fn for every stack that is no longer fresh, in use or not.  Any thread,
-   no lock; stacks handed out meanwhile may be missed. */
+/* The same for stacks that their owner has no use for.  It looks at each of them,
+   which is slow, so that a stack that was used deeply once does not stay so. */
+void coir_stack_pool_put_cold(struct coir_stack_pool *pool, struct coir_stack *chain, size_t n);
+
+/*
+ * Empty a few stacks that nobody took for COIR_STACK_IDLE_NS.  Any thread that has
+ * nothing better to do for 100 us, at `tidy_at` or later.
+ *
+ * Returns whether there are more.  If not, tidy_at is the time of the next turn,
+ * or INT64_MAX if no stack is left that could grow old.
+ */
+#define COIR_STACK_IDLE_NS INT64_C(1000000000)
+bool coir_stack_pool_tidy(struct coir_stack_pool *pool, int64_t now);
+
+static inline int64_t coir_stack_pool_tidy_at(struct coir_stack_pool *pool)
+{
+    return coir_load_relaxed(&pool->tidy_at);
+}
+
+/* Call fn for every stack that is no longer fresh, in use or not, but for those
+   that were emptied.  Any thread, no lock; stacks handed out meanwhile may be
+   missed. */
 void coir_stack_pool_each(struct coir_stack_pool *pool,
                           void (*fn)(struct coir_stack *stack, void *arg), void *arg);
 

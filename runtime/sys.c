@@ -6,6 +6,7 @@
 #endif
 #include "sys.h"
 
+#include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/membarrier.h>
@@ -13,6 +14,7 @@
 #include <poll.h>
 #include <sched.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/auxv.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
@@ -177,6 +179,19 @@ int coir_sys_errno(void)
 void coir_sys_set_errno(int value)
 {
     errno = value;
+}
+
+void *coir_sys_load(const char *name)
+{
+    return dlopen(name, RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE);
+}
+
+bool coir_sys_find(void *library, const char *function, void *ret_function)
+{
+    void *address = dlsym(library, function);
+
+    memcpy(ret_function, &address, sizeof address);
+    return address != NULL;
 }
 
 int coir_sys_eventfd(unsigned value, int flags)

@@ -60,6 +60,11 @@ int coir_sys_raise(int signal); /* to the calling thread */
 int coir_sys_errno(void);
 void coir_sys_set_errno(int value);
 
+/* Libraries.  A library that was loaded stays so; NULL if it is not there.  Find
+   stores a function's address in the function pointer at ret_function. */
+void *coir_sys_load(const char *name);
+bool coir_sys_find(void *library, const char *function, void *ret_function);
+
 /* Descriptors. */
 int coir_sys_eventfd(unsigned value, int flags);
 int coir_sys_event_write(int fd);

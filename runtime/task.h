@@ -57,13 +57,15 @@ struct coir_worker;
 #define COIR_TASK_EXTRA ((uint64_t)32)  /* has memory of its own behind `extra` */
 #define COIR_TASK_LARGE ((uint64_t)1 << 62) /* needs a larger stack than others */
 #define COIR_TASK_NUMBERED ((uint64_t)1 << 61) /* was asked for a name */
+
+/* These run on no other's stack, and get one of their own when they are created. */
+#define COIR_TASK_OWN_STACK (COIR_TASK_LARGE | COIR_TASK_PINNED)
 #define COIR_TASK_OWNS (COIR_TASK_EXTRA | COIR_TASK_NUMBERED)
 #define COIR_TASK_JOINER ((((uint64_t)1 << 57) - 1) & ~(uint64_t)63)
 
 struct coir_task_extra {
     char name[COIR_NAME_MAX + 1];
-    size_t stack_bytes; /* 0: the run's default */
-    struct coir_worker *pinned_to;
+    struct coir_stack *stack; /* its own, until it starts: see below */
     _Alignas(16) char arg[];
 };
 
@@ -115,6 +117,7 @@ struct coir_fiber {
     COIR_ATOMIC(const char *) reason; /* why it waits: a constant, for the dump */
     COIR_ATOMIC(const void *) object; /* what it waits for */
     coir_item link;          /* of the inbox */
+    COIR_ATOMIC(uintptr_t) lend; /* room for what it waits for: see lend.h */
 };
 
 static inline coir_item coir_item_of_task(struct coir_task *task)

@@ -249,3 +249,26 @@ void coir_timers_drain(struct coir_timers *timers)
     }
     leave(timers);
 }
+
+static void shrink(struct coir_timers *timers)
+{
+    uint32_t capacity = timers->capacity;
+    struct coir_timer_entry *heap;
+
+    while (capacity > SLAB_TIMERS && timers->count < capacity / 4)
+        capacity /= 2;
+    if (capacity == timers->capacity)
+        return;
+    heap = coir_sys_realloc(timers->heap, capacity * sizeof *heap);
+    if (!heap)
+        return;
+    timers->heap = heap;
+    timers->capacity = capacity;
+}
+
+void coir_timers_shrink(struct coir_timers *timers)
+{
+    enter(timers);
+    shrink(timers);
+    leave(timers);
+}

@@ -21,7 +21,7 @@
  *
  *     arm                    a worker, on its own timers
  *     release                the holder, on any worker
- *     expire, drain, next    the home
+ *     expire, drain, shrink  the home
  *
  * Memory orders
  *
@@ -95,6 +95,9 @@ void coir_timers_rescue(struct coir_timers *timers, int64_t now,
 
 /* Take back what was released elsewhere. */
 void coir_timers_drain(struct coir_timers *timers);
+
+/* Give back what the heap takes beyond its need.  The home. */
+void coir_timers_shrink(struct coir_timers *timers);
 
 /* The nearest deadline, or INT64_MAX. */
 static inline int64_t coir_timers_next(struct coir_timers *timers)

@@ -16,10 +16,12 @@
 
 #include "cancel.h"
 #include "group.h"
+#include "lend.h"
 #include "park.h"
 #include "parking.h"
 #include "rescue.h"
 #include "sys.h"
+#include "tidy.h"
 
 #define LOOK_EVERY_TICKS 64
 #define LOOK_EVERY_NS 200000
@@ -259,9 +261,12 @@ void coir_worker_run_requests(struct coir_worker *worker)
     }
 }
 
-/* Tasks that could not be given a stack try again now and then. */
+/* Tasks that could not be given a stack try again now and then, each time on another
+   worker: that one may have some left. */
 static void retry_starved(struct coir_worker *worker, int64_t now)
 {
+    struct coir_runtime *runtime = worker->runtime;
+    struct coir_worker *other = &runtime->workers[(worker->index + 1) % runtime->worker_count];
     struct coir_task *task = worker->starved, *next;
 
     if (!task || now < worker->starved_until)
@@ -270,7 +275,10 @@ static void retry_starved(struct coir_worker *worker, int64_t now)
     worker->starved_last = &worker->starved;
     for (; task; task = next) {
         next = task->next;
-        coir_worker_push(worker, coir_item_of_task(task));
+        if (other != worker)
+            coir_worker_send(other, coir_item_of_task(task));
+        else
+            coir_worker_push(worker, coir_item_of_task(task));
     }
 }
 
@@ -386,14 +394,15 @@ static void prepare_fiber(struct coir_worker *worker, struct coir_fiber *fiber, 
     coir_store_relaxed(&fiber->stack.fresh, 0);
 }
 
-static struct coir_fiber *get_large_fiber(struct coir_worker *worker, size_t bytes)
+/* The stack that a task was given when it was created. */
+static struct coir_fiber *take_own_fiber(struct coir_worker *worker, struct coir_task *task)
 {
-    struct coir_stack *stack;
+    struct coir_stack *stack = task->extra->stack;
 
-    if (coir_stack_pool_get(&worker->runtime->stacks, bytes, &stack) < 0)
-        return NULL;
+    task->extra->stack = NULL;
     if (coir_load_relaxed(&stack->fresh))
-        prepare_fiber(worker, (struct coir_fiber *)stack, bytes);
+        prepare_fiber(worker, (struct coir_fiber *)stack,
+                      worker->runtime->stack_bytes << stack->size_class);
     return (struct coir_fiber *)stack;
 }
 
@@ -437,9 +446,37 @@ static void put_fiber(struct coir_worker *worker, struct coir_fiber *fiber)
     coir_stack_pool_put(&worker->runtime->stacks, stack, STACK_CACHE_MAX / 2);
 }
 
-static size_t wanted_stack(const struct coir_task *task)
+static bool has_own_stack(const struct coir_task *task)
 {
-    return coir_load_relaxed(&task->shared) & COIR_TASK_LARGE ? task->extra->stack_bytes : 0;
+    return coir_load_relaxed(&task->shared) & COIR_TASK_OWN_STACK;
+}
+
+/* Memory is out.  Whoever waits for the task may have room for it. */
+static bool lend(struct coir_task *task)
+{
+    uint64_t shared = coir_load_acquire(&task->shared);
+    struct coir_fiber *waiter = (struct coir_fiber *)(shared & COIR_TASK_JOINER);
+    const void *what = task;
+
+    if (shared & COIR_TASK_MEMBER) {
+        what = task->group;
+        waiter = coir_load_acquire(&task->group->waited_for) ? task->group->owner : NULL;
+    }
+    if (!waiter || !coir_lend_to(waiter, what, task))
+        return false;
+    coir_unpark(waiter);
+    return true;
+}
+
+/* ... or it waits, until one that has ended leaves its stack. */
+static __attribute__((noinline)) void starve(struct coir_worker *worker, struct coir_task *task)
+{
+    if (lend(task))
+        return;
+    task->next = NULL;
+    *worker->starved_last = task;
+    worker->starved_last = &task->next;
+    worker->starved_until = coir_sys_now() + STARVED_RETRY_NS;
 }
 
 /* The fiber to switch to for an item; NULL if a stack is needed and there is
@@ -448,18 +485,13 @@ static struct coir_fiber *fiber_for(struct coir_worker *worker, coir_item item)
 {
     struct coir_fiber *fiber;
     struct coir_task *task;
-    size_t bytes;
 
     if (item & COIR_ITEM_FIBER)
         return coir_item_fiber(item);
     task = coir_item_task(item);
-    bytes = wanted_stack(task);
-    fiber = bytes ? get_large_fiber(worker, bytes) : get_fiber(worker);
+    fiber = has_own_stack(task) ? take_own_fiber(worker, task) : get_fiber(worker);
     if (!fiber) {
-        task->next = NULL;
-        *worker->starved_last = task;
-        worker->starved_last = &task->next;
-        worker->starved_until = coir_sys_now() + STARVED_RETRY_NS;
+        starve(worker, task);
         return NULL;
     }
     fiber->base = task;
@@ -620,7 +652,7 @@ static void fiber_main(void *arg)
         /* A new task needs no other stack than this one. */
         item = coir_runqueue_pop(&worker->queue);
         if (item && !(item & COIR_ITEM_FIBER) && fiber->stack.size_class == 0 &&
-            !wanted_stack(coir_item_task(item))) {
+            !has_own_stack(coir_item_task(item))) {
             fiber->base = coir_item_task(item);
             continue;
         }
@@ -635,9 +667,11 @@ static bool take_from_anyone(struct coir_worker *worker)
 {
     struct coir_runtime *runtime = worker->runtime;
 
-    for (int i = 1; i < runtime->worker_count; i++)
-        if (coir_worker_take_from(worker, &runtime->workers[(worker->index + i) % runtime->worker_count]))
+    for (int i = 1; i < runtime->worker_count; i++) {
+        int other = (worker->index + i) % runtime->worker_count;
+        if (coir_worker_take_from(worker, &runtime->workers[other]))
             return true;
+    }
     return false;
 }
 
@@ -792,8 +826,10 @@ static bool must_look_out(struct coir_worker *worker)
 
 static int64_t own_deadline(struct coir_worker *worker)
 {
-    int64_t deadline = coir_timers_next(&worker->timers);
+    int64_t deadline = coir_timers_next(&worker->timers), tidy_at = coir_tidy_at(worker);
 
+    if (tidy_at < deadline)
+        deadline = tidy_at;
     return worker->starved && worker->starved_until < deadline ? worker->starved_until : deadline;
 }
 
@@ -879,7 +915,8 @@ static bool find_work(struct coir_worker *worker)
             was_last = coir_idle_stop_search(&runtime->idle);
             searching = false;
         }
-        searching = sleep_in_driver(worker, was_last);
+        if (!coir_tidy(worker))
+            searching = sleep_in_driver(worker, was_last);
     }
     if (searching)
         coir_idle_stop_search(&runtime->idle);
@@ -887,6 +924,7 @@ static bool find_work(struct coir_worker *worker)
     if (found && coir_runqueue_length_hint(&worker->queue) > 1 && coir_idle_any(&runtime->idle))
         coir_worker_offer(worker);
     if (found) {
+        coir_tidy_later(worker, worker->tick_time);
         pass_on(worker);
         appoint_lookout(worker);
     }
@@ -967,6 +1005,7 @@ int coir_worker_init(struct coir_worker *worker, struct coir_runtime *runtime, i
     worker->starved_last = &worker->starved;
     worker->tick_budget = LOOK_EVERY_TICKS;
     worker->ticks = LOOK_EVERY_TICKS;
+    worker->tidy_at = INT64_MAX;
     coir_store_relaxed(&worker->scheduler.worker, worker);
     coir_store_relaxed(&worker->keep, COIR_KEEP_ALL);
     coir_timers_init(&worker->timers);

@@ -15,6 +15,7 @@
 #include "handover.h"
 #include "idle.h"
 #include "inbox.h"
+#include "probe.h"
 #include "runqueue.h"
 #include "stack.h"
 #include "task.h"
@@ -79,6 +80,7 @@ struct coir_worker {
     int64_t watch_at;       /* when to look after the others, while busy */
     uint64_t activity;      /* of all workers, when it was last on the lookout */
     struct coir_watch *watches; /* of all workers */
+    int64_t tidy_at;            /* see tidy.h */
 
     /* Asked by others: how many items it may keep to itself. */
     _Alignas(128) COIR_ATOMIC(int64_t) keep;
@@ -91,7 +93,10 @@ struct coir_worker {
     COIR_ATOMIC(uint32_t) open;  /* tid and driver_state are there */
     COIR_ATOMIC(int64_t) rescue_at, rescue_backoff; /* when it may be signalled again */
     COIR_ATOMIC(uint64_t) rescue_pulse;
+    struct coir_probe probe;
 };
+
+struct coir_stall;
 
 struct coir_runtime {
     struct coir_worker *workers;
@@ -110,6 +115,8 @@ struct coir_runtime {
     struct coir_task_pool tasks;
     struct coir_blocking blocking;
     coir_duration shutdown_grace;
+    int64_t stall_ns;          /* 0: stalls are not reported */
+    struct coir_stall *stall;
     int event; /* written to when the thread in coir_run() has something to do */
 
     _Alignas(128) struct coir_idle idle;

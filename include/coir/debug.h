@@ -12,7 +12,9 @@ COIR_BEGIN_DECLS
 
 /*
  * Write a line about every task of every run to a descriptor: its name, where
- * it was created, its state, what it waits for.
+ * it was created, its state, what it waits for.  Then the backtraces of tasks that
+ * wait, 100 of each run at most, and of those that run; they need libunwind, and
+ * the latter the rescue signal.
  *
  * Any thread, any time.  The tasks go on meanwhile: each line is true of a
  * moment, and the lines of different moments.

@@ -23,6 +23,7 @@
  *   COIR_WORKERS=n        number of workers
  *   COIR_DRIVER=name      which driver does the input and output: io_uring or
  *                         epoll, and no other
+ *   COIR_STALL_MS=n       options.stall_ms
  *   COIR_DEBUG=word,word  migrate    each suspension resumes on another worker
  *                         noinline   await never runs a task on its own stack
  *                         report     name the tasks a run had to cancel
@@ -62,6 +63,10 @@ typedef struct coir_options {
     int rescue_signal;  /* sent to a worker that computes while tasks wait in its
                            queue: 0 is SIGURG; SIGCHLD and SIGWINCH will do, too;
                            -1 sends none */
+    int stall_ms;       /* > 0: a task that keeps its worker for so long, without a
+                           call that lets others run, is named on stderr, with its
+                           backtrace, now and after each further second.  Without a
+                           rescue signal there is no backtrace */
 } coir_options;
 
 #define COIR_WORKERS_MAX 256

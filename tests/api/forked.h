@@ -21,6 +21,15 @@ __attribute__((no_sanitize("thread"))) const char *__tsan_default_options(void)
 }
 #endif
 
+/* libunwind keeps two descriptors for itself: for programs whose tests dump, so that
+   these are there before a test begins. */
+#define LOAD_BACKTRACES_FIRST                                               \
+    __attribute__((constructor)) static void load_backtraces_first(void)    \
+    {                                                                       \
+        coir_dump(-1);                                                      \
+    }                                                                       \
+    struct semicolon_
+
 struct outcome {
     int status; /* as waitpid() gives it */
     char err[8192];

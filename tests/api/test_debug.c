@@ -2,9 +2,12 @@
  * Counters, the dump, and the names of error codes.
  */
 #include <netdb.h>
+#include <pthread.h>
 #include <string.h>
 
 #include "api/forked.h"
+
+LOAD_BACKTRACES_FIRST;
 
 static int spawn_some(UNUSED void *arg)
 {
@@ -149,6 +152,118 @@ RunTest(dump, can_be_made_while_tasks_come_and_go)
         cr_assert_eq(coir_yield(), 0);
     }
     atomic_store(&stop, 1);
+    return coir_group_wait(&group);
+}
+
+#ifdef CHECK_BACKTRACES
+
+NOINLINE static int wait_down_here(UNUSED void *arg)
+{
+    int rc = coir_sleep(COIR_FOREVER);
+    return rc + (*(volatile int *)&rc - rc); /* not a tail call */
+}
+
+RunTest(dump, shows_where_a_task_waits)
+{
+    coir_task_options options = { .name = "waiter" };
+    coir_task *task = coir_create_task_with(&options, wait_down_here, NULL);
+    while (!strstr(read_dump(), "task 'waiter' waits in"))
+        cr_assert_eq(coir_yield(), 0);
+    char *text = strstr(read_dump(), "task 'waiter' waits in");
+    cr_assert_not_null(strstr(text, " wait_down_here+0x"), "%s", text);
+    cr_assert_eq(coir_cancel_await(task), -ECANCELED);
+    return 0;
+}
+
+NOINLINE static int await_another(UNUSED void *arg)
+{
+    int rc = coir_await(coir_create_task(wait_down_here, NULL));
+    return rc + (*(volatile int *)&rc - rc);
+}
+
+RunTestOn(1, dump, shows_tasks_that_share_a_stack_once, .init = forget_debug)
+{
+    coir_task_options options = { .name = "outer" };
+    coir_task *task = coir_create_task_with(&options, await_another, NULL);
+    cr_assert_eq(coir_yield(), 0);
+    char *text = read_dump();
+    cr_assert_not_null(strstr(text, "awaits inline"), "%s", text);
+    cr_assert_null(strstr(text, "'outer' waits in"), "%s", text);
+    char *inner = strstr(text, " wait_down_here+0x");
+    cr_assert_not_null(inner, "%s", text);
+    cr_assert_not_null(strstr(inner, " await_another+0x"), "%s", text);
+    cr_assert_null(strstr(inner + 1, " wait_down_here+0x"), "%s", text);
+    cr_assert_eq(coir_cancel_await(task), -ECANCELED);
+    return 0;
+}
+
+#ifndef CHECK_TSAN /* which defers signals */
+
+NOINLINE static int spin_down_here(void *stop)
+{
+    while (!atomic_load((atomic_int *)stop))
+        ;
+    return 0;
+}
+
+RunTestOn(2, dump, shows_where_a_task_computes, .init = forget_debug)
+{
+    atomic_int stop = 0;
+    coir_task_options options = { .name = "spinner" };
+    coir_task *task = coir_create_task_with(&options, spin_down_here, &stop);
+    while (!strstr(read_dump(), " spin_down_here+0x"))
+        cr_assert_eq(coir_yield(), 0);
+    atomic_store(&stop, 1);
+    return coir_await(task);
+}
+
+RunTest(dump, shows_where_it_was_called)
+{
+    char *text = strstr(read_dump(), "runs task '");
+    cr_assert_not_null(text);
+    cr_assert_not_null(strstr(text, " coir_dump+0x"), "%s", text);
+    cr_assert_not_null(strstr(text, " dump_shows_where_it_was_called+0x"), "%s", text);
+    return 0;
+}
+
+#endif
+#endif
+
+enum { MANY = 300 };
+
+/* Reads while the dump is written, which is longer than a pipe. */
+static void *count_traces(void *end)
+{
+    static char text[1 << 20];
+    size_t len = 0;
+    ssize_t n;
+    while ((n = read(*(int *)end, text + len, sizeof text - 1 - len)) > 0)
+        len += (size_t)n;
+    text[len] = '\0';
+    uintptr_t traces = 0;
+    for (char *at = text; (at = strstr(at, " waits in")); at++)
+        traces++;
+    return (void *)traces;
+}
+
+RunTest(dump, shows_a_bounded_number_of_backtraces)
+{
+    coir_group group;
+    coir_group_init(&group);
+    for (int i = 0; i < MANY; i++)
+        cr_assert_eq(coir_group_create_task(&group, sleep_forever, NULL), 0);
+    let_them_wait();
+    int ends[2];
+    void *traces;
+    pthread_t thread;
+    cr_assert_eq(pipe(ends), 0);
+    cr_assert_eq(pthread_create(&thread, NULL, count_traces, &ends[0]), 0);
+    coir_dump(ends[1]);
+    close(ends[1]);
+    pthread_join(thread, &traces);
+    close(ends[0]);
+    cr_assert_leq((uintptr_t)traces, 100);
+    coir_group_cancel(&group);
     return coir_group_wait(&group);
 }
 

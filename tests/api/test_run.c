@@ -312,6 +312,8 @@ Test(run, that_insists_on_io_uring_where_it_is_refused_returns_the_errno_and_say
     }
 }
 
+LOAD_BACKTRACES_FIRST;
+
 static int dump_to_stderr(UNUSED void *arg)
 {
     coir_dump(STDERR_FILENO);
@@ -379,6 +381,22 @@ Test(run, where_no_thread_can_be_started_is_eagain)
 {
     struct outcome outcome = in_child(run_without_threads, NULL);
     cr_assert(WIFEXITED(outcome.status) && WEXITSTATUS(outcome.status) == EAGAIN,
+              "status %#x, stderr: %s", outcome.status, outcome.err);
+}
+
+static void run_without_descriptors(void *arg)
+{
+    int lowest = dup(STDERR_FILENO);
+    close(lowest);
+    struct rlimit limit = { (rlim_t)lowest, (rlim_t)lowest };
+    cr_assert_eq(setrlimit(RLIMIT_NOFILE, &limit), 0);
+    run_and_exit_with_errno(arg);
+}
+
+Test(run, without_a_free_descriptor_is_emfile)
+{
+    struct outcome outcome = in_child(run_without_descriptors, NULL);
+    cr_assert(WIFEXITED(outcome.status) && WEXITSTATUS(outcome.status) == EMFILE,
               "status %#x, stderr: %s", outcome.status, outcome.err);
 }
 

@@ -4,14 +4,16 @@
  * A fiber waits until two things are so; two wakers each make one of them so and
  * unpark it.  Whoever finds it parked runs it on, so it moves between threads.
  * Its registers are a plain variable: saved before the change to PARKED, used by
- * whoever runs it next.
+ * whoever runs it next.  Or the second waker is one who holds the fiber to look at
+ * its registers.
  */
 #include "model.hpp"
 
 #define COIR_MODEL 1
 #include "parking.h"
 
-struct park : rl::test_suite<park, 3> {
+template <bool looks>
+struct park : rl::test_suite<park<looks>, 3> {
     COIR_ATOMIC(uint32_t) state;
     COIR_ATOMIC(uint32_t) is_so[2];
     COIR_ATOMIC(uint32_t) queued; /* how often, now */
@@ -22,7 +24,7 @@ struct park : rl::test_suite<park, 3> {
     {
         state.store(COIR_FIBER_RUNNING, rl::mo_relaxed, $);
         is_so[0].store(0, rl::mo_relaxed, $);
-        is_so[1].store(0, rl::mo_relaxed, $);
+        is_so[1].store(looks, rl::mo_relaxed, $);
         queued.store(0, rl::mo_relaxed, $);
         registers($) = 0;
         ended = false;
@@ -52,8 +54,23 @@ struct park : rl::test_suite<park, 3> {
         RL_ASSERT(coir_add_relaxed(&queued, 1) == 0);
     }
 
+    void look()
+    {
+        if (!coir_parking_hold(&state))
+            return;
+        RL_ASSERT(registers($) >= 2);
+        if (!coir_parking_commit(&state)) {
+            enqueue();
+            run();
+        }
+    }
+
     void thread(unsigned id)
     {
+        if (looks && id == 1) {
+            look();
+            return;
+        }
         if (id == 2) {
             enqueue();
             run();
@@ -74,8 +91,10 @@ struct park : rl::test_suite<park, 3> {
 
 static int checks()
 {
-    return model_check<park>("no wake-up is lost, and the registers are seen",
-                             MODEL_PREEMPTIONS, 4);
+    return model_check<park<false> >("no wake-up is lost, and the registers are seen",
+                                     MODEL_PREEMPTIONS, 4) +
+           model_check<park<true> >("whoever looks at a parked fiber sees its registers, and loses "
+                                    "no wake-up", MODEL_PREEMPTIONS, 4);
 }
 
 int main(int argc, char **argv)

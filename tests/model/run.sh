@@ -7,7 +7,7 @@
 #
 # handover.cpp, idle.cpp and park.cpp compile the headers of runtime/ against
 # relacy, which runs every interleaving of a few threads under the C++11 memory
-# model.  handover.pml and idle.pml are models for spin of what is not in a
+# model.  handover.pml, idle.pml and lookout.pml are models for spin of what is not in a
 # header.  With a rule of theirs left out, they must fail.
 
 set -uo pipefail
@@ -77,7 +77,7 @@ all_relacy()
 all_spin()
 {
     if ! command -v spin >/dev/null; then
-        echo "skip  handover.pml, idle.pml: spin is not installed"
+        echo "skip  handover.pml, idle.pml, lookout.pml: spin is not installed"
         return
     fi
     spin_model handover right "" -DNOREDUCE
@@ -86,6 +86,9 @@ all_spin()
     spin_model idle right
     spin_model idle wrong -DNO_BARRIER
     spin_model idle wrong -DNO_RECHECK
+    spin_model lookout right
+    spin_model lookout wrong -DDECIDE_FIRST
+    spin_model lookout wrong -DNO_APPOINTING
 }
 
 check()

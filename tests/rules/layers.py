@@ -15,17 +15,19 @@ atomics
 sys
 current
 context
+backtrace
 stack
 task
 runqueue handover inbox timer
 driver.h
-idle blocking.h parking
+idle blocking.h parking lend
+probe.h
 worker.h
 park
 cancel.h
 group.h
 cancel
-worker.c rescue
+worker.c rescue tidy probe stall
 await
 group time blocking cpus debug error
 runtime

@@ -1,0 +1,175 @@
+/*
+ * backtrace.c - see backtrace.h.
+ */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE
+#endif
+#include "backtrace.h"
+
+#include <dlfcn.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <string.h>
+#include <ucontext.h>
+
+#include "sys.h"
+
+#ifdef COIR_HAVE_LIBUNWIND
+
+#define UNW_LOCAL_ONLY
+#include <libunwind.h>
+
+/* libunwind's names are macros that add the machine's. */
+#define NAME_(name) #name
+#define NAME(name) NAME_(name)
+
+static struct {
+    pthread_mutex_t lock;
+    bool tried;
+    COIR_ATOMIC(uint32_t) there;
+    int (*init)(unw_cursor_t *, unw_context_t *, int);
+    int (*step)(unw_cursor_t *);
+    int (*get_reg)(unw_cursor_t *, int, unw_word_t *);
+    int (*get_proc_name)(unw_cursor_t *, char *, size_t, unw_word_t *);
+} unwind = { .lock = PTHREAD_MUTEX_INITIALIZER };
+
+static bool find_functions(void *library)
+{
+    return library && coir_sys_find(library, NAME(unw_init_local2), &unwind.init) &&
+           coir_sys_find(library, NAME(unw_step), &unwind.step) &&
+           coir_sys_find(library, NAME(unw_get_reg), &unwind.get_reg) &&
+           coir_sys_find(library, NAME(unw_get_proc_name), &unwind.get_proc_name);
+}
+
+static void walk(struct coir_backtrace *ret, const ucontext_t *registers, bool interrupted)
+{
+    unw_context_t *start = (unw_context_t *)(uintptr_t)registers;
+    unw_cursor_t cursor;
+    unw_word_t address;
+
+    ret->count = 0;
+    ret->interrupted = interrupted;
+    if (!coir_load_acquire(&unwind.there) ||
+        unwind.init(&cursor, start, interrupted ? UNW_INIT_SIGNAL_FRAME : 0) < 0)
+        return;
+    do {
+        if (unwind.get_reg(&cursor, UNW_REG_IP, &address) < 0 || !address)
+            return;
+        ret->frames[ret->count++] = address;
+    } while (ret->count < COIR_BACKTRACE_MOST && unwind.step(&cursor) > 0);
+}
+
+/* The function that the instruction is in.  Also static ones, if the program was
+   not stripped. */
+static bool name_of(uintptr_t instruction, char *buf, size_t cap, uintptr_t *ret_offset)
+{
+    unw_cursor_t cursor;
+    ucontext_t there;
+    unw_word_t offset = 0;
+    int rc;
+
+    memset(&there, 0, sizeof there);
+    coir_context_set_instruction(&there, instruction);
+    if (unwind.init(&cursor, (unw_context_t *)&there, UNW_INIT_SIGNAL_FRAME) < 0)
+        return false;
+    rc = unwind.get_proc_name(&cursor, buf, cap, &offset);
+    *ret_offset = offset;
+    return rc == 0 || rc == -UNW_ENOMEM; /* the latter: cut short */
+}
+
+/* The first walk sets up what libunwind needs. */
+bool coir_backtrace_load(void)
+{
+    struct coir_backtrace first;
+
+    pthread_mutex_lock(&unwind.lock);
+    if (!unwind.tried && find_functions(coir_sys_load("libunwind.so.8"))) {
+        coir_store_release(&unwind.there, 1);
+        coir_backtrace_of_caller(&first);
+    }
+    unwind.tried = true;
+    pthread_mutex_unlock(&unwind.lock);
+    return coir_load_acquire(&unwind.there);
+}
+
+#else
+
+static void walk(struct coir_backtrace *ret, const ucontext_t *registers, bool interrupted)
+{
+    (void)registers;
+    ret->count = 0;
+    ret->interrupted = interrupted;
+}
+
+static bool name_of(uintptr_t instruction, char *buf, size_t cap, uintptr_t *ret_offset)
+{
+    (void)instruction;
+    (void)buf;
+    (void)cap;
+    (void)ret_offset;
+    return false;
+}
+
+bool coir_backtrace_load(void)
+{
+    return false;
+}
+
+#endif
+
+void coir_backtrace_of_signal(struct coir_backtrace *ret, const void *signal_context)
+{
+    walk(ret, signal_context, true);
+}
+
+void coir_backtrace_of_context(struct coir_backtrace *ret, const struct coir_context *context)
+{
+    ucontext_t registers;
+
+    coir_context_registers(context, &registers);
+    walk(ret, &registers, false);
+}
+
+__attribute__((noinline)) void coir_backtrace_of_caller(struct coir_backtrace *ret)
+{
+    ucontext_t registers;
+
+    ret->count = 0;
+    if (getcontext(&registers) == 0)
+        walk(ret, &registers, false);
+}
+
+/* Writing. */
+
+static const char *file_of(uintptr_t instruction)
+{
+    Dl_info info;
+    const char *slash;
+
+    if (!dladdr((void *)instruction, &info) || !info.dli_fname)
+        return "?";
+    slash = strrchr(info.dli_fname, '/');
+    return slash ? slash + 1 : info.dli_fname;
+}
+
+static void write_frame(int fd, int number, uintptr_t address, bool after_call)
+{
+    uintptr_t instruction = address - after_call, offset;
+    char name[128] = "", line[256];
+    int n;
+
+    if (name_of(instruction, name, sizeof name, &offset))
+        n = snprintf(line, sizeof line, "    #%d 0x%012lx %s+0x%lx (%.64s)\n", number,
+                     (unsigned long)address, name, (unsigned long)(offset + after_call),
+                     file_of(instruction));
+    else
+        n = snprintf(line, sizeof line, "    #%d 0x%012lx (%.64s)\n", number,
+                     (unsigned long)address, file_of(instruction));
+    coir_sys_write(fd, line, (size_t)n);
+}
+
+void coir_backtrace_write(const struct coir_backtrace *backtrace, int fd)
+{
+    for (int i = 0; i < backtrace->count; i++)
+        write_frame(fd, i, backtrace->frames[i], i > 0 || !backtrace->interrupted);
+}
