@@ -348,7 +348,9 @@ static int arm(struct set *set, struct place *place)
                                 &event);
     place->known = rc == 0;
     place->armed = rc == 0 ? event.events : 0;
-    return rc == -EPERM ? send_heads_to_threads(set, place) : rc;
+    if (rc == -EPERM)
+        return send_heads_to_threads(set, place);
+    return rc == -ENOSPC ? -ENOMEM : rc; /* the user has too many in his sets */
 }
 
 static void fail_all(struct set *set, struct place *place, int rc)
@@ -627,7 +629,7 @@ static int begin(struct set *set, struct coir_op *op)
     if (rc == 0)
         return 0;
     remove_waiter(set, waiter);
-    return rc == -ENOSPC ? -ENOMEM : (int)rc; /* the user has too many in his sets */
+    return (int)rc;
 }
 
 static int epoll_submit(struct coir_worker *worker, struct coir_op *op)
