@@ -136,10 +136,14 @@ static ssize_t begin_connect(const struct coir_op *op)
 
     if (rc < 0)
         return rc;
-    rc = coir_sys_connect(op->fd, op->memory, (socklen_t)op->len);
-    if (rc == -EINPROGRESS || rc == -EINTR)
+    do
+        rc = coir_sys_connect(op->fd, op->memory, (socklen_t)op->len);
+    while (rc == -EINTR);
+    if (rc == -EINPROGRESS || rc == -EALREADY)
         return -EAGAIN;
-    return rc == -EAGAIN ? COIR_ATTEMPT_BLOCKS : rc; /* a local socket, whose peer is busy */
+    if (rc == -EAGAIN)
+        return COIR_ATTEMPT_BLOCKS; /* a local socket, whose peer is busy */
+    return rc == -EISCONN ? 0 : rc;
 }
 
 static ssize_t finish_connect(const struct coir_op *op)
@@ -158,7 +162,7 @@ static ssize_t attempt_connect(const struct coir_op *op, size_t *done)
     ssize_t rc = *done ? finish_connect(op) : begin_connect(op);
     int restored;
 
-    *done = 1;
+    *done = rc == -EAGAIN;
     if (rc == -EAGAIN)
         return rc;
     restored = coir_sys_set_nonblocking(op->fd, false);

@@ -87,7 +87,7 @@ struct place {
     struct place *next_later;
     int fd;
     uint32_t armed;
-    bool known, is_later;
+    bool known, drained, is_later;
 };
 
 struct set {
@@ -348,7 +348,9 @@ static int arm(struct set *set, struct place *place)
                                 &event);
     place->known = rc == 0;
     place->armed = rc == 0 ? event.events : 0;
-    return rc == -EPERM ? send_heads_to_threads(set, place) : rc;
+    if (rc == -EPERM)
+        return send_heads_to_threads(set, place);
+    return rc == -ENOSPC ? -ENOMEM : rc; /* the user has too many in his sets */
 }
 
 static void fail_all(struct set *set, struct place *place, int rc)
@@ -373,6 +375,8 @@ static void serve(struct set *set, struct place *place, enum side side)
             rc = send_to_thread(set, waiter) < 0 ? -ENOMEM : -EAGAIN;
         if (rc == -EAGAIN)
             return;
+        if (side == READERS)
+            place->drained = rc > 0 && (size_t)rc < waiter->op->len;
         finish(set, waiter, rc);
     }
 }
@@ -432,9 +436,9 @@ static void settle_ended(struct set *set)
         forget_asked(set, waiter);
         if (rc == -EAGAIN && waiter->asked)
             rc = -ECANCELED;
-        if (rc != -EAGAIN)
+        if (rc != -EAGAIN || place == &set->opens)
             finish(set, waiter, rc);
-        settle(set, place, ~0u);
+        settle(set, place, ~0u); /* its descriptor does not block any more: tries again */
     }
 }
 
@@ -594,6 +598,14 @@ static void epoll_rescue(struct coir_worker *worker)
 
 /* Beginning and ending. */
 
+/* Behind others who wait.  Or, to save a call that nearly always is for nothing: to
+   read from a stream that had less to give than was asked for, the last time. */
+static bool must_wait(const struct place *place, enum side side)
+{
+    return (side != WATCHERS && place->first[side]) ||
+           (side == READERS && place->known && place->drained);
+}
+
 static int begin(struct set *set, struct coir_op *op)
 {
     enum side side = side_of(op);
@@ -602,8 +614,10 @@ static int begin(struct set *set, struct coir_op *op)
     size_t done = 0;
     ssize_t rc = -EAGAIN;
 
-    if (!place || !place->first[side] || side == WATCHERS)
+    if (!place || !must_wait(place, side))
         rc = coir_attempt(op, &done);
+    if (place && side == READERS)
+        place->drained = rc > 0 && (size_t)rc < op->len;
     if (rc != -EAGAIN && rc != COIR_ATTEMPT_BLOCKS) {
         coir_op_ended(op, rc);
         return 1;
@@ -615,7 +629,7 @@ static int begin(struct set *set, struct coir_op *op)
     if (rc == 0)
         return 0;
     remove_waiter(set, waiter);
-    return rc == -ENOSPC ? -ENOMEM : (int)rc; /* the user has too many in his sets */
+    return (int)rc;
 }
 
 static int epoll_submit(struct coir_worker *worker, struct coir_op *op)

@@ -26,6 +26,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "atomics.h"
+
 static int result(long rc)
 {
     return rc < 0 ? -errno : (int)rc;
@@ -354,15 +356,20 @@ int coir_sys_epoll_ctl(int set, int operation, int fd, struct epoll_event *event
     return result(epoll_ctl(set, operation, fd, event));
 }
 
-/* Milliseconds would be late by up to one. */
+/* Milliseconds would be late by up to one.  epoll_pwait2 is of Linux 5.11, and
+   seccomp profiles may be older. */
 static int epoll_wait_finely(int set, struct epoll_event *ret_events, int most, int64_t timeout)
 {
+    static COIR_ATOMIC(bool) missing;
     struct timespec left = { .tv_sec = timeout / 1000000000, .tv_nsec = timeout % 1000000000 };
     struct pollfd look = { .fd = set, .events = POLLIN };
-    long n = syscall(SYS_epoll_pwait2, set, ret_events, most, &left, NULL, 0);
 
-    if (n >= 0 || (errno != ENOSYS && errno != EPERM))
-        return result(n);
+    if (!coir_load_relaxed(&missing)) {
+        long n = syscall(SYS_epoll_pwait2, set, ret_events, most, &left, NULL, 0);
+        if (n >= 0 || (errno != ENOSYS && errno != EPERM))
+            return result(n);
+        coir_store_relaxed(&missing, true);
+    }
     if (ppoll(&look, 1, &left, NULL) < 0)
         return -errno;
     return result(epoll_wait(set, ret_events, most, 0));

@@ -15,7 +15,7 @@ static _Atomic(uint64_t) stops_made, bytes_moved, connections_made;
 
 struct stream {
     int in, out;
-    uint64_t random, writer_random;
+    uint64_t random, reader_random, writer_random; /* one for each task */
     size_t read, written;
     atomic_bool over;
 };
@@ -47,7 +47,7 @@ static int read_on(void *arg)
     struct stream *stream = arg;
     unsigned char buf[1000];
     for (;;) {
-        ssize_t n = coir_read(stream->in, buf, pick(&stream->random, sizeof buf) + 1);
+        ssize_t n = coir_read(stream->in, buf, pick(&stream->reader_random, sizeof buf) + 1);
         if (n <= 0)
             return (int)n;
         for (ssize_t i = 0; i < n; i++)
@@ -156,6 +156,7 @@ static int storm(void *arg)
         must((i % 2 ? pipe(ends) : socketpair(AF_UNIX, SOCK_STREAM, 0, ends)) == 0);
         streams[i] = (struct stream){ .in = ends[0], .out = ends[1],
                                       .random = next_random(&stress->random),
+                                      .reader_random = next_random(&stress->random),
                                       .writer_random = next_random(&stress->random) };
         must(coir_group_create_task(&group, run_stream, &streams[i]) == 0);
     }
