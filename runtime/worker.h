@@ -127,6 +127,9 @@ struct coir_runtime {
     COIR_ATOMIC(int32_t) start_error;
     COIR_ATOMIC(int32_t) refusal; /* the same, if it was the driver's */
     COIR_ATOMIC(uint32_t) main_done;
+    COIR_ATOMIC(int64_t) starved_since, starved_last; /* see worker.c: give_up() */
+    COIR_ATOMIC(uint64_t) starved_ended;
+    COIR_ATOMIC(uint32_t) gave_up; /* no stacks: the main task has been cancelled */
     bool listed; /* among the runtimes, for the dump */
     int main_value;
     struct coir_task *main_task;
