@@ -172,11 +172,8 @@ static struct coir_task *take_from_home(struct coir_task_pool *pool, uint32_t *r
     return chain;
 }
 
-/* What workers call. */
-
-bool coir_task_cache_refill(struct coir_task_pool *pool, struct coir_task_cache *cache)
+static bool refill(struct coir_task_pool *pool, struct coir_task_cache *cache)
 {
-    pthread_mutex_lock(&pool->lock);
     if (pool->batches) {
         cache->free = pool->batches;
         cache->count = BATCH;
@@ -186,8 +183,19 @@ bool coir_task_cache_refill(struct coir_task_pool *pool, struct coir_task_cache 
         if (!cache->free)
             cache->free = carve(pool, &cache->count);
     }
-    pthread_mutex_unlock(&pool->lock);
     return cache->free != NULL;
+}
+
+/* What workers call. */
+
+bool coir_task_cache_refill(struct coir_task_pool *pool, struct coir_task_cache *cache)
+{
+    bool any;
+
+    pthread_mutex_lock(&pool->lock);
+    any = refill(pool, cache);
+    pthread_mutex_unlock(&pool->lock);
+    return any;
 }
 
 void coir_task_cache_spill(struct coir_task_pool *pool, struct coir_task_cache *cache)
@@ -208,15 +216,15 @@ void coir_task_cache_spill(struct coir_task_pool *pool, struct coir_task_cache *
 
 struct coir_task *coir_task_alloc_foreign(struct coir_task_pool *pool)
 {
-    struct coir_task *task;
-    uint32_t n;
+    struct coir_task_cache *cache = &pool->foreign;
+    struct coir_task *task = NULL;
 
     pthread_mutex_lock(&pool->lock);
-    if (!pool->loose)
-        pool->loose = carve(pool, &n);
-    task = pool->loose;
-    if (task)
-        pool->loose = task->next;
+    if (cache->free || refill(pool, cache)) {
+        task = cache->free;
+        cache->free = task->next;
+        cache->count--;
+    }
     pthread_mutex_unlock(&pool->lock);
     return task;
 }

@@ -159,6 +159,12 @@ static inline struct coir_task *coir_item_task(coir_item item)
 #define COIR_INLINE_MAX 64
 #endif
 
+/* A worker's own stock. */
+struct coir_task_cache {
+    struct coir_task *free;
+    uint32_t count;
+};
+
 /* Where the tasks of one runtime come from. */
 struct coir_task_pool {
     pthread_mutex_t lock;
@@ -168,12 +174,7 @@ struct coir_task_pool {
     struct coir_task_slab *emptied; /* to be cut again */
     struct coir_task_slab *partial; /* that have free ones at home; and some others */
     struct coir_task *batches;      /* free ones, in batches linked by `site` */
-};
-
-/* A worker's own stock. */
-struct coir_task_cache {
-    struct coir_task *free;
-    uint32_t count;
+    struct coir_task_cache foreign; /* the stock of threads that are no workers */
 };
 
 void coir_task_pool_init(struct coir_task_pool *pool, struct coir_runtime *runtime);
