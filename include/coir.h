@@ -9,6 +9,7 @@
  *   coir/task.h      create, await, cancel, gather, group
  *   coir/time.h      sleep, deadlines
  *   coir/future.h    a value that somebody will set
+ *   coir/blocking.h  calls that block, on a thread
  *   coir/fd.h        read, write, close, any descriptor
  *   coir/file.h      open
  *   coir/net.h       listen, accept, connect
@@ -31,6 +32,7 @@
 #ifndef COIR_H
 #define COIR_H
 
+#include "coir/blocking.h"
 #include "coir/debug.h"
 #include "coir/error.h"
 #include "coir/fd.h"

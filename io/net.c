@@ -104,7 +104,7 @@ static int resolve(const char *host, const char *service, int flags, struct addr
         return -ENOMEM;
     if (run_numeric(lookup))
         return finish_lookup(lookup, ret_list);
-    rc = coir_blocking_run(&lookup->job);
+    rc = coir_blocking_run(COIR_BLOCKING_NAMES, &lookup->job);
     if (rc == 0)
         return finish_lookup(lookup, ret_list);
     if (rc == -EAGAIN)

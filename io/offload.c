@@ -84,12 +84,12 @@ int coir_offload_start(struct coir_offload *offload, const struct coir_op *op, s
     offload->done = done;
     coir_store_relaxed(&offload->thread, 0);
     coir_store_relaxed(&offload->asked, 0);
-    return coir_blocking_post(&offload->job) < 0 ? -ENOMEM : 0;
+    return coir_blocking_post(COIR_BLOCKING_DRIVER, &offload->job) < 0 ? -ENOMEM : 0;
 }
 
 bool coir_offload_withdraw(struct coir_offload *offload)
 {
-    return coir_blocking_withdraw(&offload->job);
+    return coir_blocking_withdraw(COIR_BLOCKING_DRIVER, &offload->job);
 }
 
 void coir_offload_interrupt(struct coir_offload *offload)

@@ -13,7 +13,19 @@
 
 enum { WAITED, DONE, ABANDONED, POSTED };
 
-void coir_blocking_init(struct coir_blocking *blocking)
+#define IDLE_NS (10 * (int64_t)1000000000) /* after which a thread ends */
+
+static struct coir_blocking *pool_of(enum coir_blocking_pool pool)
+{
+    return &coir_current_worker()->runtime->blocking[pool];
+}
+
+static struct timespec timespec_of(int64_t ns)
+{
+    return (struct timespec){ .tv_sec = ns / 1000000000, .tv_nsec = ns % 1000000000 };
+}
+
+void coir_blocking_init(struct coir_blocking *blocking, int limit)
 {
     pthread_condattr_t monotonic;
 
@@ -25,6 +37,7 @@ void coir_blocking_init(struct coir_blocking *blocking)
     pthread_cond_init(&blocking->gone, &monotonic);
     pthread_condattr_destroy(&monotonic);
     blocking->last = &blocking->first;
+    blocking->limit = limit;
 }
 
 void coir_blocking_destroy(struct coir_blocking *blocking)
@@ -43,14 +56,16 @@ static void unlink_job(struct coir_blocking *blocking, struct coir_job **link)
     blocking->length--;
 }
 
-/* The lock is held. */
+/* The lock is held.  NULL: the thread ends. */
 static struct coir_job *next_job(struct coir_blocking *blocking)
 {
+    struct timespec until = timespec_of(coir_sys_now() + IDLE_NS);
     struct coir_job *job;
+    int rc = 0;
 
-    while (!blocking->first && !blocking->stopping) {
+    while (!blocking->first && !blocking->stopping && rc == 0) {
         blocking->idle++;
-        pthread_cond_wait(&blocking->work, &blocking->lock);
+        rc = pthread_cond_timedwait(&blocking->work, &blocking->lock, &until);
         blocking->idle--;
     }
     job = blocking->first;
@@ -114,7 +129,7 @@ static int enqueue(struct coir_blocking *blocking, struct coir_job *job)
     int rc = 0;
 
     pthread_mutex_lock(&blocking->lock);
-    if (blocking->idle <= blocking->length && blocking->threads < COIR_BLOCKING_THREADS)
+    if (blocking->idle <= blocking->length && blocking->threads < blocking->limit)
         rc = start_thread(blocking) < 0 ? -EAGAIN : 0;
     if (blocking->threads > 0) { /* one that could not be started is not missed */
         rc = 0;
@@ -129,14 +144,14 @@ static int enqueue(struct coir_blocking *blocking, struct coir_job *job)
     return rc;
 }
 
-int coir_blocking_run(struct coir_job *job)
+int coir_blocking_run(enum coir_blocking_pool pool, struct coir_job *job)
 {
     struct coir_fiber *fiber = coir_fiber_of_caller("coir_blocking_run");
     int rc;
 
     job->fiber = fiber;
     coir_store_relaxed(&job->state, WAITED);
-    rc = enqueue(&coir_current_worker()->runtime->blocking, job);
+    rc = enqueue(pool_of(pool), job);
     if (rc < 0)
         return rc;
     while (coir_load_acquire(&job->state) == WAITED) {
@@ -150,15 +165,15 @@ int coir_blocking_run(struct coir_job *job)
     return 0;
 }
 
-int coir_blocking_post(struct coir_job *job)
+int coir_blocking_post(enum coir_blocking_pool pool, struct coir_job *job)
 {
     coir_store_relaxed(&job->state, POSTED);
-    return enqueue(&coir_current_worker()->runtime->blocking, job);
+    return enqueue(pool_of(pool), job);
 }
 
-bool coir_blocking_withdraw(struct coir_job *job)
+bool coir_blocking_withdraw(enum coir_blocking_pool pool, struct coir_job *job)
 {
-    struct coir_blocking *blocking = &coir_current_worker()->runtime->blocking;
+    struct coir_blocking *blocking = pool_of(pool);
     struct coir_job **link;
     bool found;
 
@@ -174,14 +189,22 @@ bool coir_blocking_withdraw(struct coir_job *job)
     return found;
 }
 
-static struct timespec timespec_of(int64_t ns)
+static int stop_pool(struct coir_blocking *blocking, const struct timespec *until)
 {
-    return (struct timespec){ .tv_sec = ns / 1000000000, .tv_nsec = ns % 1000000000 };
+    int rc = 0;
+
+    pthread_mutex_lock(&blocking->lock);
+    blocking->stopping = 1;
+    pthread_cond_broadcast(&blocking->work);
+    while (blocking->threads > 0 && rc == 0)
+        rc = pthread_cond_timedwait(&blocking->gone, &blocking->lock, until);
+    rc = blocking->threads > 0 ? -ETIMEDOUT : 0;
+    pthread_mutex_unlock(&blocking->lock);
+    return rc;
 }
 
 int coir_blocking_stop(struct coir_runtime *runtime)
 {
-    struct coir_blocking *blocking = &runtime->blocking;
     struct timespec until;
     int64_t deadline;
     int rc = 0;
@@ -189,12 +212,8 @@ int coir_blocking_stop(struct coir_runtime *runtime)
     if (__builtin_add_overflow(coir_sys_now(), runtime->shutdown_grace, &deadline))
         deadline = INT64_MAX;
     until = timespec_of(deadline);
-    pthread_mutex_lock(&blocking->lock);
-    blocking->stopping = 1;
-    pthread_cond_broadcast(&blocking->work);
-    while (blocking->threads > 0 && rc == 0)
-        rc = pthread_cond_timedwait(&blocking->gone, &blocking->lock, &until);
-    rc = blocking->threads > 0 ? -ETIMEDOUT : 0;
-    pthread_mutex_unlock(&blocking->lock);
+    for (int i = 0; i < COIR_BLOCKING_POOLS; i++)
+        if (stop_pool(&runtime->blocking[i], &until) < 0)
+            rc = -ETIMEDOUT;
     return rc;
 }

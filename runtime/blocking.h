@@ -1,14 +1,15 @@
 /*
- * blocking.h - a few threads for calls that can only block: name resolution, and
- * what the epoll driver can do in no other way.
+ * blocking.h - threads for calls that can only block.
  *
- * Threads start on demand, at most COIR_BLOCKING_THREADS per runtime, and end
- * with it.  That they are not fewer is because a call may wait for another of
- * them: the two who open a FIFO.
+ * A runtime has three pools, so that none starves another: for names, for what the
+ * epoll driver can do in no other way, and for coir_to_thread().  Threads start on
+ * demand, up to the pool's limit, end when they have had nothing to do for a while,
+ * and end with the run.  The driver's limit is not lower because a call may wait
+ * for another of them: the two who open a FIFO.
  *
- * A job that a task waits for belongs to the pool from the call on; the task that waits for
- * it may leave first, when it is cancelled, and then the pool drops the job once
- * it has run.
+ * A job that a task waits for belongs to the pool from the call on; the task may
+ * leave first, when it is cancelled, and then the pool drops the job once it has
+ * run.
  *
  *   state      left by
  *   WAITED     the thread, having run the job: to DONE, and unparks the task,
@@ -24,10 +25,15 @@
 
 #include "atomics.h"
 
-#define COIR_BLOCKING_THREADS 16
-
 struct coir_fiber;
 struct coir_runtime;
+
+enum coir_blocking_pool {
+    COIR_BLOCKING_NAMES,
+    COIR_BLOCKING_DRIVER,
+    COIR_BLOCKING_CALLS, /* coir_to_thread() */
+    COIR_BLOCKING_POOLS
+};
 
 struct coir_job {
     void (*run)(struct coir_job *job);  /* on a thread of the pool */
@@ -43,32 +49,34 @@ struct coir_blocking {
     pthread_cond_t gone; /* a thread has ended */
     struct coir_job *first, **last;
     int length; /* of that list */
+    int limit;  /* how many threads there may be */
     int threads, idle;
     int stopping;
     COIR_ATOMIC(uint64_t) queued, done; /* counters */
 };
 
-void coir_blocking_init(struct coir_blocking *blocking);
+void coir_blocking_init(struct coir_blocking *blocking, int limit);
 void coir_blocking_destroy(struct coir_blocking *blocking);
 
 /*
- * Run the job on the pool and wait.  Tasks only.
+ * Run the job on a pool and wait.  Tasks only.
  *
  * Returns  0: it has run, and is the caller's again; -EAGAIN: no thread could be
  *          started, and it is the caller's; -ECANCELED, -ETIMEDOUT or -ENOMEM: it
  *          is the pool's, which drops it, having run it or not.
  */
-int coir_blocking_run(struct coir_job *job);
+int coir_blocking_run(enum coir_blocking_pool pool, struct coir_job *job);
 
-/* On a worker: run the job on the pool; run tells whoever wants to know, and drop
+/* On a worker: run the job on a pool; run tells whoever wants to know, and drop
    is not called.  0; -EAGAIN: no thread could be started, and it is not run. */
-int coir_blocking_post(struct coir_job *job);
+int coir_blocking_post(enum coir_blocking_pool pool, struct coir_job *job);
 
-/* On the same worker: take a posted job back, if it has not been begun.  The
-   caller sees to it that it has not been run and told of. */
-bool coir_blocking_withdraw(struct coir_job *job);
+/* On a worker of the same runtime: take a posted job back, if it has not been
+   begun.  The caller sees to it that it has not been run and told of. */
+bool coir_blocking_withdraw(enum coir_blocking_pool pool, struct coir_job *job);
 
-/* End the threads.  0, or -ETIMEDOUT if a job outlasted shutdown_grace. */
+/* End the threads of all pools.  0, or -ETIMEDOUT if a job outlasted
+   shutdown_grace. */
 int coir_blocking_stop(struct coir_runtime *runtime);
 
 #endif

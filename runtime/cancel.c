@@ -384,8 +384,13 @@ void coir_shield_end(coir_shield *shield)
 
 int coir_check(void)
 {
-    struct coir_fiber *fiber = coir_fiber_of_caller("coir_check");
+    struct coir_thread_call *call = coir_current_call();
     struct coir_worker *worker = coir_current_worker();
+    struct coir_fiber *fiber;
+
+    if (!worker && call)
+        return coir_load_relaxed(&call->reason);
+    fiber = coir_fiber_of_caller("coir_check");
 
     if (--worker->ticks < 0)
         coir_worker_tick(worker);

@@ -1,5 +1,5 @@
 /*
- * current.c - the project's only thread-local variable.
+ * current.c - the project's only thread-local variables.
  */
 #include "current.h"
 
@@ -12,6 +12,7 @@
 #endif
 
 static __thread struct coir_worker *current __attribute__((tls_model("initial-exec")));
+static __thread struct coir_thread_call *call __attribute__((tls_model("initial-exec")));
 
 OPAQUE struct coir_worker *coir_current_worker(void)
 {
@@ -25,5 +26,19 @@ OPAQUE struct coir_worker *coir_current_worker(void)
 OPAQUE void coir_set_current_worker(struct coir_worker *worker)
 {
     current = worker;
+    __asm__ volatile("" ::: "memory");
+}
+
+OPAQUE struct coir_thread_call *coir_current_call(void)
+{
+    struct coir_thread_call *mine = call;
+
+    __asm__ volatile("" : "+r"(mine) : : "memory");
+    return mine;
+}
+
+OPAQUE void coir_set_current_call(struct coir_thread_call *mine)
+{
+    call = mine;
     __asm__ volatile("" ::: "memory");
 }

@@ -30,6 +30,9 @@
 #include "worker.h"
 
 #define SHUTDOWN_GRACE COIR_SECONDS(10)
+#define NAME_THREADS 4
+#define DRIVER_THREADS 16
+#define CALL_THREADS 32
 
 /* The sanitizers' frames are several times as large. */
 #if defined(COIR_ASAN) || defined(COIR_TSAN)
@@ -137,7 +140,7 @@ static bool options_make_sense(const coir_options *options)
     return options->workers >= 0 && options->workers <= COIR_WORKERS_MAX &&
            options->stack_bytes <= COIR_STACK_MOST && options->driver >= COIR_DRIVER_AUTO &&
            options->driver <= COIR_DRIVER_EPOLL && options->shutdown_grace >= 0 &&
-           options->stall_ms >= 0 &&
+           options->stall_ms >= 0 && options->blocking_threads >= 0 &&
            (options->rescue_signal <= 0 || ignored_by_default(options->rescue_signal));
 }
 
@@ -167,6 +170,8 @@ static int configure(struct coir_runtime *runtime, const coir_options *options)
     runtime->rescue_signal = options->rescue_signal < 0 ? 0
                              : options->rescue_signal ? options->rescue_signal : SIGURG;
     runtime->pin_cpus = options->cpu_pinning;
+    if (options->blocking_threads)
+        runtime->blocking[COIR_BLOCKING_CALLS].limit = options->blocking_threads;
     runtime->shutdown_grace = options->shutdown_grace ? options->shutdown_grace : SHUTDOWN_GRACE;
     return choose_driver(runtime, options->driver);
 }
@@ -322,7 +327,8 @@ static void release(struct coir_runtime *runtime)
         coir_worker_destroy(&runtime->workers[i]);
     coir_sys_free(runtime->workers);
     coir_task_pool_destroy(&runtime->tasks);
-    coir_blocking_destroy(&runtime->blocking);
+    for (int i = 0; i < COIR_BLOCKING_POOLS; i++)
+        coir_blocking_destroy(&runtime->blocking[i]);
     if (runtime->event >= 0)
         coir_sys_close(runtime->event);
     coir_sys_free(runtime);
@@ -338,7 +344,9 @@ static int create(const coir_options *options, struct coir_runtime **ret_runtime
         return -ENOMEM;
     memset(runtime, 0, sizeof *runtime);
     coir_task_pool_init(&runtime->tasks, runtime);
-    coir_blocking_init(&runtime->blocking);
+    coir_blocking_init(&runtime->blocking[COIR_BLOCKING_NAMES], NAME_THREADS);
+    coir_blocking_init(&runtime->blocking[COIR_BLOCKING_DRIVER], DRIVER_THREADS);
+    coir_blocking_init(&runtime->blocking[COIR_BLOCKING_CALLS], CALL_THREADS);
     runtime->event = -1;
     rc = configure(runtime, options ? options : &defaults);
     if (rc == 0)

@@ -114,7 +114,7 @@ struct coir_runtime {
     bool any_driver; /* another one will do, where the kernel refuses this */
     struct coir_stack_pool stacks;
     struct coir_task_pool tasks;
-    struct coir_blocking blocking;
+    struct coir_blocking blocking[COIR_BLOCKING_POOLS];
     coir_duration shutdown_grace;
     int64_t stall_ns;          /* 0: stalls are not reported */
     struct coir_stall *stall;

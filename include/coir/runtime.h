@@ -59,6 +59,7 @@ typedef struct coir_options {
                            COIR_STACK_MIN; rounded up */
     int driver;         /* a coir_driver_kind */
     coir_duration shutdown_grace; /* default 10 s; COIR_FOREVER waits */
+    int blocking_threads; /* at most, for coir_to_thread(); default 32 */
     int cpu_pinning;    /* 1: each worker stays on the CPU it started on */
     int rescue_signal;  /* sent to a worker that computes while tasks wait in its
                            queue: 0 is SIGURG; SIGCHLD and SIGWINCH will do, too;

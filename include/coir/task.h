@@ -177,7 +177,7 @@ COIR_API int coir_yield(void);
 /*
  * Whether the caller should go on: for long loops that never suspend.
  *
- * Tasks only.
+ * Tasks, and calls made by coir_to_thread().
  *
  * Returns   0; -ECANCELED or -ETIMEDOUT if a suspending call would be refused
  *           for it.  Inside a shield: 0 for what the shield holds back.

@@ -31,7 +31,7 @@ cancel
 waiters
 worker.c rescue tidy probe stall
 await
-group future time blocking cpus debug error
+group future time blocking to cpus debug error
 runtime
 """.split("\n")[1:-1]
 
