@@ -83,7 +83,7 @@ static struct coir_task *waiter_of(struct coir_task *task, struct coir_scope **r
         *ret_scope = task->group->scope.outer;
         return task->group->scope.task;
     }
-    if (!joiner || (shared & COIR_TASK_WATCHED))
+    if (!joiner || (shared & (COIR_TASK_WATCHED | COIR_TASK_FOREIGN)))
         return NULL;
     *ret_scope = joiner->task->scopes;
     return joiner->task;

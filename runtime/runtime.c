@@ -24,6 +24,7 @@
 #include "cancel.h"
 #include "cpus.h"
 #include "debug.h"
+#include "lifecycle.h"
 #include "rescue.h"
 #include "stall.h"
 #include "sys.h"
@@ -535,25 +536,11 @@ static int wind_up(struct coir_runtime *runtime)
     return 0;
 }
 
-static void run_main_task(struct main_call *call)
+int coir_runtime_open(const coir_options *options, struct coir_runtime **ret_runtime)
 {
-    bool took = take_interrupt(call->runtime);
-
-    submit_main(call);
-    wait_for_main(call->runtime, took);
-    if (took)
-        return_interrupt();
-}
-
-int coir_run_with(const coir_options *options, coir_fn *fn, void *arg)
-{
-    struct coir_worker *self = coir_current_worker();
     struct coir_runtime *runtime;
-    int rc, value;
+    int rc = create(options, &runtime);
 
-    if (self)
-        coir_misuse("coir_run", "called inside a task");
-    rc = create(options, &runtime);
     if (rc < 0)
         return rc;
     rc = provide_for_main(runtime);
@@ -570,23 +557,79 @@ int coir_run_with(const coir_options *options, coir_fn *fn, void *arg)
     }
     coir_debug_add(runtime);
     runtime->listed = true;
-    run_main_task(&(struct main_call){ runtime, fn, arg });
-    rc = wind_up(runtime);
+    *ret_runtime = runtime;
+    return 0;
+}
+
+int coir_runtime_close(struct coir_runtime *runtime)
+{
+    int rc = wind_up(runtime);
+
     coir_stall_stop(runtime->stall);
-    value = runtime->main_value;
     if (rc == 0)
         rc = coir_blocking_stop(runtime);
     if (rc < 0)
-        return value < 0 ? value : rc; /* what still runs keeps its memory */
+        return rc; /* what still runs keeps its memory */
     stop_threads(runtime, runtime->worker_count);
     coir_stack_fault_uninstall();
-    if (value == -ECANCELED && coir_load_relaxed(&runtime->gave_up))
-        value = -ENOMEM;
     release(runtime);
-    return value;
+    return 0;
+}
+
+static int run_main_task(struct main_call *call)
+{
+    struct coir_runtime *runtime = call->runtime;
+    bool took = take_interrupt(runtime);
+
+    submit_main(call);
+    wait_for_main(runtime, took);
+    if (took)
+        return_interrupt();
+    return runtime->main_value == -ECANCELED && coir_load_relaxed(&runtime->gave_up)
+               ? -ENOMEM
+               : runtime->main_value;
+}
+
+int coir_run_with(const coir_options *options, coir_fn *fn, void *arg)
+{
+    struct coir_runtime *runtime;
+    int rc, value;
+
+    if (coir_current_worker())
+        coir_misuse("coir_run", "called inside a task");
+    rc = coir_runtime_open(options, &runtime);
+    if (rc < 0)
+        return rc;
+    value = run_main_task(&(struct main_call){ runtime, fn, arg });
+    rc = coir_runtime_close(runtime);
+    return value < 0 || rc == 0 ? value : rc;
 }
 
 int coir_run(coir_fn *fn, void *arg)
 {
     return coir_run_with(NULL, fn, arg);
+}
+
+/* The same for a runner, which may have run others before. */
+bool coir_runtime_run_interruptibly(struct coir_runtime *runtime, coir_fn *fn, void *arg,
+                                    int *ret_value)
+{
+    struct main_call call = { runtime, fn, arg };
+    struct coir_task *task;
+
+    if (!take_interrupt(runtime))
+        return false;
+    coir_store_relaxed(&runtime->main_done, 0);
+    task = coir_task_make_foreign(runtime, NULL, run_main, &call, (void *)(uintptr_t)fn, 0);
+    *ret_value = -ENOMEM;
+    if (task) {
+        runtime->main_task = task;
+        coir_worker_send(coir_worker_rested(&runtime->workers[0]), coir_item_of_task(task));
+        wait_for_main(runtime, true);
+        *ret_value = runtime->main_value;
+        runtime->main_task = NULL;
+        coir_join(task);
+    }
+    return_interrupt();
+    return true;
 }

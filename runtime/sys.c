@@ -9,6 +9,8 @@
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
+#include <linux/futex.h>
 #include <linux/membarrier.h>
 #include <netdb.h>
 #include <poll.h>
@@ -144,6 +146,16 @@ pid_t coir_sys_getpid(void)
 void coir_sys_yield(void)
 {
     sched_yield();
+}
+
+void coir_sys_futex_wait(void *word, uint32_t value)
+{
+    syscall(SYS_futex, word, FUTEX_WAIT_PRIVATE, value, NULL, NULL, 0);
+}
+
+void coir_sys_futex_wake(void *word)
+{
+    syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, INT_MAX, NULL, NULL, 0);
 }
 
 int coir_sys_membarrier(int command)

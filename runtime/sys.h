@@ -50,6 +50,10 @@ int coir_sys_set_affinity(size_t bytes, const void *set);
 pid_t coir_sys_gettid(void);
 pid_t coir_sys_getpid(void);
 void coir_sys_yield(void);
+/* Waits while *word is `value`; may return early.  wake: all that wait, and the word
+   may be gone already. */
+void coir_sys_futex_wait(void *word, uint32_t value);
+void coir_sys_futex_wake(void *word);
 int coir_sys_membarrier(int command);
 
 /* Signals.  A handler puts errno back with the last two. */

@@ -62,6 +62,7 @@ struct coir_worker;
 #define COIR_TASK_MEMBER ((uint64_t)8)  /* of a group: released when it ends */
 #define COIR_TASK_PINNED ((uint64_t)16) /* never leaves its worker */
 #define COIR_TASK_EXTRA ((uint64_t)32)  /* has memory of its own behind `extra` */
+#define COIR_TASK_FOREIGN ((uint64_t)1 << 59) /* JOINER is a thread: see runner.c */
 #define COIR_TASK_WATCHED ((uint64_t)1 << 60) /* JOINER only looks: coir_wait_any() */
 #define COIR_TASK_LARGE ((uint64_t)1 << 62) /* needs a larger stack than others */
 #define COIR_TASK_NUMBERED ((uint64_t)1 << 61) /* was asked for a name */
@@ -75,6 +76,11 @@ struct coir_task_extra {
     char name[COIR_NAME_MAX + 1];
     struct coir_stack *stack; /* its own, until it starts: see below */
     _Alignas(16) char arg[];
+};
+
+/* Where a thread waits for a task, in its own frame. */
+struct coir_foreign_joiner {
+    _Alignas(64) COIR_ATOMIC(uint32_t) done;
 };
 
 struct coir_task {

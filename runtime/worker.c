@@ -302,7 +302,8 @@ static void give_up(struct coir_runtime *runtime, int64_t now)
         coir_xchg_acq_rel(&runtime->gave_up, 1))
         return;
     coir_sys_write(2, line, sizeof line - 1);
-    coir_cancel_task(runtime->main_task);
+    if (runtime->main_task)
+        coir_cancel_task(runtime->main_task);
 }
 
 /* Tasks that could not be given a stack try again now and then, each time on another
@@ -507,7 +508,7 @@ static bool lend(struct coir_task *task)
         what = task->group;
         waiter = coir_load_acquire(&task->group->waited_for) ? task->group->owner : NULL;
     }
-    if (!waiter || !coir_lend_to(waiter, what, task))
+    if (!waiter || (shared & COIR_TASK_FOREIGN) || !coir_lend_to(waiter, what, task))
         return false;
     coir_unpark(waiter);
     return true;
@@ -637,6 +638,18 @@ static void check_left(struct coir_task *task)
                             "has returned");
 }
 
+static void tell_joiner(uint64_t shared)
+{
+    void *joiner = (void *)(shared & COIR_TASK_JOINER);
+
+    if (__builtin_expect(!(shared & COIR_TASK_FOREIGN), 1)) {
+        coir_unpark(joiner);
+    } else {
+        coir_store_release(&((struct coir_foreign_joiner *)joiner)->done, 1);
+        coir_sys_futex_wake(joiner);
+    }
+}
+
 /* A task has ended that was started by the loop. */
 static void finish(struct coir_worker *worker, struct coir_task *task, int value)
 {
@@ -655,7 +668,7 @@ static void finish(struct coir_worker *worker, struct coir_task *task, int value
             task->ended = coir_add_relaxed(&runtime->ends, 1) + 1;
         shared = coir_xchg_acq_rel(&task->shared, COIR_TASK_DONE | kept); /* [J] */
         if (shared & COIR_TASK_JOINER)
-            coir_unpark((struct coir_fiber *)(shared & COIR_TASK_JOINER));
+            tell_joiner(shared);
         if (shared & COIR_TASK_DETACHED)
             coir_task_free(&runtime->tasks, &worker->tasks, task);
     }

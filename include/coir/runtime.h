@@ -100,6 +100,94 @@ COIR_API int coir_run(coir_fn *fn, void *arg);
 /* The same.  options is borrowed until the call returns; NULL is all defaults. */
 COIR_API int coir_run_with(const coir_options *options, coir_fn *fn, void *arg);
 
+/*
+ * A runtime that stays: for a program that calls coir now and then, from threads of its
+ * own.  (asyncio.Runner)
+ *
+ *     coir_runner *runner;
+ *     int rc = coir_runner_open(&runner, NULL);
+ *     if (rc == 0)
+ *         rc = coir_runner_run(runner, fetch, &here);
+ *     ...
+ *     coir_runner_close(runner);
+ */
+typedef struct coir_runner coir_runner;
+
+/*
+ * Start the workers.  The calling thread is never one of them.
+ *
+ * ret_runner  Where the runner goes; to be closed.  Untouched by errors.
+ * options     As for coir_run_with(); borrowed during the call.
+ *
+ * Any thread.
+ *
+ * Returns   0, or an error as coir_run_with() has them before it begins.
+ * Suspends  never; it blocks its thread.
+ */
+COIR_API int coir_runner_open(coir_runner **ret_runner, const coir_options *options);
+
+/*
+ * Run fn(arg) in a task and wait for it.  As often as one likes, from several threads at
+ * once too.  Ctrl-C cancels the task, where coir_run() would take it; that of the first
+ * thread that asks.
+ *
+ * Threads that are no workers; in a task it aborts.
+ *
+ * Returns   what fn returned; -ENOMEM if it could not be started.
+ * Suspends  never; it blocks its thread.
+ */
+COIR_API int coir_runner_run(coir_runner *runner, coir_fn *fn, void *arg);
+
+/*
+ * End the run, as coir_run() does when its main task has returned.  Nobody may use the
+ * runner meanwhile or afterwards.  NULL: nothing happens.
+ *
+ * Threads that are no workers; in a task it aborts.
+ *
+ * Returns   0; -ETIMEDOUT if tasks outlived shutdown_grace: they are named on stderr,
+ *           and the runner's memory is left alone.
+ * Suspends  never; it blocks its thread.
+ */
+COIR_API int coir_runner_close(coir_runner *runner);
+
+/*
+ * The runner of the task that calls, also under coir_run().  To be handed to threads
+ * that submit; valid until the run ends.
+ *
+ * Any thread.
+ *
+ * Returns   the runner; NULL outside of tasks.
+ * Suspends  never.
+ */
+COIR_API coir_runner *coir_current_runner(void);
+
+/*
+ * Create a task from any thread.  (asyncio.run_coroutine_threadsafe)
+ *
+ * The handle is the caller's, who gives it up once: coir_join() on a thread, coir_await()
+ * in a task of this runner, or coir_detach().
+ *
+ * arg       As with coir_create_task(); _copy takes a copy.
+ *
+ * Any thread, from open to close.
+ *
+ * Returns   the task; NULL if memory is out, or the run is ending.
+ * Suspends  never.
+ */
+COIR_API COIR_MUST_USE coir_task *coir_submit(coir_runner *runner, coir_fn *fn, void *arg);
+COIR_API COIR_MUST_USE coir_task *coir_submit_copy(coir_runner *runner, coir_fn *fn,
+                                                   const void *arg, size_t size);
+
+/*
+ * Wait for a task on a thread that is no worker, and release it.
+ *
+ * In a task it aborts: await there.
+ *
+ * Returns   what the task returned; -ENOMEM for NULL.
+ * Suspends  never; it blocks its thread.
+ */
+COIR_API int coir_join(coir_task *task);
+
 COIR_END_DECLS
 
 #endif

@@ -32,7 +32,8 @@ waiters
 worker.c rescue tidy probe stall
 await
 group future time blocking to cpus debug error
-runtime
+lifecycle.h
+runtime runner
 """.split("\n")[1:-1]
 
 IO_MAY_INCLUDE = {"atomics.h", "sys.h", "current.h", "driver.h", "park.h", "cancel.h", "timer.h",
