@@ -572,6 +572,8 @@ int coir_run_with(const coir_options *options, coir_fn *fn, void *arg)
         return value < 0 ? value : rc; /* what still runs keeps its memory */
     stop_threads(runtime, runtime->worker_count);
     coir_stack_fault_uninstall();
+    if (value == -ECANCELED && coir_load_relaxed(&runtime->gave_up))
+        value = -ENOMEM;
     release(runtime);
     return value;
 }

@@ -31,6 +31,7 @@
 #define LONE_BACKOFF_LEAST 1000000
 #define LONE_BACKOFF_MOST 64000000
 #define STARVED_RETRY_NS 1000000
+#define STARVED_PAUSE_NS 100000000 /* between two times of starving */
 #define WATCH_EVERY_NS 1000000
 #define LOOKOUT_NS 5000000
 #define LOOKOUTS_MOST 2
@@ -274,6 +275,36 @@ void coir_worker_run_requests(struct coir_worker *worker)
     }
 }
 
+static uint64_t count_ended(struct coir_runtime *runtime)
+{
+    uint64_t ended = 0;
+
+    for (int i = 0; i < runtime->worker_count; i++)
+        ended += coir_load_relaxed(&runtime->workers[i].counters.finished) +
+                 coir_load_relaxed(&runtime->workers[i].counters.inlined);
+    return ended;
+}
+
+/* Those that have all the stacks may be waiting for what those that have none would
+   do; that no runtime can see.  If for as long as the grace no task ends while others
+   starve, the run is over. */
+static void give_up(struct coir_runtime *runtime, int64_t now)
+{
+    static const char line[] = "coir: no memory for stacks: the main task is cancelled\n";
+    uint64_t ended = count_ended(runtime);
+
+    if (ended != coir_load_relaxed(&runtime->starved_ended) ||
+        now - coir_load_relaxed(&runtime->starved_last) > STARVED_PAUSE_NS)
+        coir_store_relaxed(&runtime->starved_since, now);
+    coir_store_relaxed(&runtime->starved_ended, ended);
+    coir_store_relaxed(&runtime->starved_last, now);
+    if (now - coir_load_relaxed(&runtime->starved_since) < runtime->shutdown_grace ||
+        coir_xchg_acq_rel(&runtime->gave_up, 1))
+        return;
+    coir_sys_write(2, line, sizeof line - 1);
+    coir_cancel_task(runtime->main_task);
+}
+
 /* Tasks that could not be given a stack try again now and then, each time on another
    worker: that one may have some left. */
 static void retry_starved(struct coir_worker *worker, int64_t now)
@@ -284,6 +315,7 @@ static void retry_starved(struct coir_worker *worker, int64_t now)
 
     if (!task || now < worker->starved_until)
         return;
+    give_up(runtime, now);
     worker->starved = NULL;
     worker->starved_last = &worker->starved;
     for (; task; task = next) {

@@ -129,6 +129,9 @@ struct coir_runtime {
     COIR_ATOMIC(uint32_t) main_done;
     COIR_ATOMIC(uint64_t) ends;    /* of tasks that were watched */
     COIR_ATOMIC(uint64_t) spawned; /* by threads that are no workers */
+    COIR_ATOMIC(int64_t) starved_since, starved_last; /* see worker.c: give_up() */
+    COIR_ATOMIC(uint64_t) starved_ended;
+    COIR_ATOMIC(uint32_t) gave_up; /* no stacks: the main task has been cancelled */
     bool listed; /* among the runtimes, for the dump */
     int main_value;
     struct coir_task *main_task;

@@ -86,10 +86,12 @@ typedef struct coir_options {
  *           thread could not be started; -EMFILE or -ENFILE if there are not
  *           two descriptors for each worker and one more; -EPERM, -ENOSYS or
  *           -ENOMEM if the kernel refuses io_uring, and nothing else was allowed
- *           (a line on stderr says why); -EINVAL for
- *           options or environment that make no sense.  If fn returned >= 0
- *           but tasks outlived shutdown_grace: -ETIMEDOUT, and their memory is
- *           left alone.
+ *           (a line on stderr says why); -EINVAL for options or environment that
+ *           make no sense.  If fn returned >= 0 but tasks outlived
+ *           shutdown_grace: -ETIMEDOUT, and their memory is left alone.  If for
+ *           shutdown_grace no task ended while others found no memory for their
+ *           stacks, the main task is cancelled, and what would have been
+ *           -ECANCELED is -ENOMEM.
  * Suspends  never; it blocks its thread.
  */
 COIR_API int coir_run(coir_fn *fn, void *arg);

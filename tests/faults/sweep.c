@@ -30,6 +30,7 @@
 #include "support/faults.h"
 
 #define SECONDS_MOST (20 * COIR_TEST_SCALE) /* of a run: then it hangs */
+#define GRACE COIR_SECONDS(3)
 #define JOBS 2
 #define FEW 3
 #define SPREAD (COIR_TEST_SCALE > 1 ? 2 : 5) /* positions, unless it is all of them */
@@ -124,7 +125,7 @@ static bool may_return(const struct fault_plan *plan, int result)
 
 static int run_scenario(const struct fault_plan *plan)
 {
-    coir_options options = { .workers = workers };
+    coir_options options = { .workers = workers, .shutdown_grace = GRACE };
     int descriptors = count_entries("/proc/self/fd"), threads = count_entries("/proc/self/task");
     int rc;
 
