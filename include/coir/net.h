@@ -36,7 +36,7 @@ COIR_API int coir_listen(const char *host, const char *service);
  *
  * Never fails for one connection's sake: one that went away before it was
  * accepted is skipped.  When the process or the machine is out of descriptors
- * or memory, waits (10 ms, doubling up to a second) and tries again.
+ * or memory, waits (10 ms, doubling up to 500 ms) and tries again.
  *
  * Tasks only; several may accept from the same listener.
  *

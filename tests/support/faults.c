@@ -3,7 +3,8 @@
  *
  * What has no wrapper cannot fail, or fails only for a mistake of the caller's:
  * now, sleep, yield, gettid, getpid, auxval, free, freeaddrinfo, thread_join,
- * thread_mask, raise, event_signal.  tests/rules/faults.py reads this list.
+ * thread_mask, raise, event_signal, errno, set_errno.  tests/rules/faults.py reads
+ * this list.
  */
 #include "support/faults.h"
 
@@ -103,21 +104,27 @@ const struct fault_info fault_kinds[FAULT_KINDS] = {
     [FAULT_SHORT_WRITE] = { "short_write", { IGNORED(1), IGNORED(2), IGNORED(-1) } },
 };
 
-static struct fault_plan plan;
+static struct fault_plan plans[2];
 static atomic_bool counting;
 static atomic_ullong seen[FAULT_KINDS], made;
 static atomic_llong mapped;
 
-void faults_begin(const struct fault_plan *new_plan)
+void faults_begin(const struct fault_plan *plan)
 {
     static const struct fault_plan none;
 
-    plan = new_plan ? *new_plan : none;
+    plans[0] = plan ? *plan : none;
+    plans[1] = none;
     for (int i = 0; i < FAULT_KINDS; i++)
         atomic_store(&seen[i], 0);
     atomic_store(&made, 0);
     atomic_store(&mapped, 0);
     atomic_store(&counting, true);
+}
+
+void faults_also(const struct fault_plan *plan)
+{
+    plans[1] = *plan;
 }
 
 void faults_end(void)
@@ -140,6 +147,11 @@ int64_t faults_mapped(void)
     return atomic_load(&mapped);
 }
 
+static bool is_planned(const struct fault_plan *plan, enum fault_kind kind, uint64_t n)
+{
+    return kind == plan->kind && n >= plan->first && n - plan->first < plan->times;
+}
+
 /* Count a call.  Returns the value it must fail with, or 0. */
 static int fault(enum fault_kind kind)
 {
@@ -148,10 +160,12 @@ static int fault(enum fault_kind kind)
     if (!atomic_load(&counting))
         return 0;
     n = atomic_fetch_add(&seen[kind], 1) + 1;
-    if (kind != plan.kind || n < plan.first || n - plan.first >= plan.times)
-        return 0;
-    atomic_fetch_add(&made, 1);
-    return plan.value;
+    for (int i = 0; i < 2; i++)
+        if (is_planned(&plans[i], kind, n)) {
+            atomic_fetch_add(&made, 1);
+            return plans[i].value;
+        }
+    return 0;
 }
 
 bool fault_is_in_operation(enum fault_kind kind)
