@@ -401,8 +401,11 @@ static void echo_check(int result)
 static int greet(void *arg)
 {
     int fd = *(int *)arg;
-    ssize_t rc = coir_write_all(fd, "x", 1);
+    char byte;
+    ssize_t rc = coir_read_exact(fd, &byte, 1, NULL);
 
+    if (rc == 0)
+        rc = coir_write_all(fd, "x", 1);
     note(rc == -ECANCELED ? 0 : (int)rc);
     note(coir_close(fd));
     return 0;
@@ -414,6 +417,8 @@ static int greeter(void *unused)
     return accept_for(greet, echo.listener);
 }
 
+/* Speaks first: of a listener that is closed while a connection is being made the
+   kernel does not always tell the other side, unless that sends something. */
 static int visit(void *arg)
 {
     int fd = coir_connect(arg, echo.port), rc;
@@ -421,7 +426,9 @@ static int visit(void *arg)
 
     if (fd < 0)
         return fd;
-    rc = coir_read_exact(fd, &byte, 1, NULL);
+    rc = (int)coir_write_all(fd, "?", 1);
+    if (rc > 0)
+        rc = coir_read_exact(fd, &byte, 1, NULL);
     must(rc < 0 || byte == 'x');
     echo.received += rc == 0;
     note(coir_close(fd));
