@@ -107,9 +107,10 @@ static int resolve(const char *host, const char *service, int flags, struct addr
     rc = coir_blocking_run(COIR_BLOCKING_NAMES, &lookup->job);
     if (rc == 0)
         return finish_lookup(lookup, ret_list);
-    if (rc == -EAGAIN)
-        coir_sys_free(lookup); /* else the pool drops it */
-    return rc;
+    if (rc != -EAGAIN)
+        return rc; /* the pool drops it */
+    coir_sys_free(lookup);
+    return -ENOMEM; /* for a thread */
 }
 
 /* Listening. */

@@ -177,26 +177,24 @@ static void dump_waiting(struct coir_runtime *runtime, int fd)
     coir_sys_free(traces);
 }
 
-static void dump_running(struct coir_worker *worker, int fd)
+static void dump_running(struct coir_worker *worker, struct coir_task *task,
+                         const struct coir_backtrace *backtrace, void *arg)
 {
-    struct coir_backtrace backtrace = { .count = 0 };
-    struct coir_task *task = coir_probe_ask(worker, &backtrace);
+    int fd = *(int *)arg, n;
     char name[COIR_PROBE_NAME_MAX], line[256];
-    int n;
 
-    if (!task)
-        return;
     coir_probe_describe(worker, task, name);
+    if (!name[0])
+        return; /* it has ended since */
     n = snprintf(line, sizeof line, "  worker %d runs %s", worker->index, name);
     write_line(fd, line, n, sizeof line);
-    coir_backtrace_write(&backtrace, fd);
+    coir_backtrace_write(backtrace, fd);
 }
 
 static void dump_backtraces(struct coir_runtime *runtime, int fd)
 {
     dump_waiting(runtime, fd);
-    for (int i = 0; i < runtime->worker_count; i++)
-        dump_running(&runtime->workers[i], fd);
+    coir_probe_ask_all(runtime, dump_running, &fd);
 }
 
 static void dump_runtime(struct coir_runtime *runtime, int fd)

@@ -20,7 +20,7 @@
  *
  * Memory order
  *
- *   [N] the lender's compare-and-swap (release)  ->  the waiter's load (acquire): it
+ *   [R] the lender's compare-and-swap (release)  ->  the waiter's load (acquire): it
  *       sees the task as it was queued.
  */
 #ifndef COIR_RUNTIME_LEND_H
@@ -45,7 +45,7 @@ static inline void coir_lend_withdraw(struct coir_fiber *fiber)
    longer there then.  NULL if there is none. */
 static inline struct coir_task *coir_lend_take(struct coir_fiber *fiber)
 {
-    uintptr_t lend = coir_load_acquire(&fiber->lend); /* [N] */
+    uintptr_t lend = coir_load_acquire(&fiber->lend); /* [R] */
 
     if (lend == 0 || (lend & COIR_LEND_OFFER))
         return NULL;
@@ -60,7 +60,7 @@ static inline bool coir_lend_to(struct coir_fiber *fiber, const void *what,
 {
     uintptr_t offer = (uintptr_t)what | COIR_LEND_OFFER;
 
-    return coir_cas_acq_rel(&fiber->lend, &offer, (uintptr_t)task); /* [N] */
+    return coir_cas_acq_rel(&fiber->lend, &offer, (uintptr_t)task); /* [R] */
 }
 
 #endif

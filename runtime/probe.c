@@ -20,11 +20,18 @@ enum { IDLE, ASKED, ANSWERING, READY };
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 
-/* Whether there is an answer.  False: nobody will write one any more. */
-static bool wait_for_answer(struct coir_probe *probe)
+static bool ask(struct coir_worker *worker)
 {
-    int64_t until = coir_sys_now() + PATIENCE_NS;
+    if (!worker->runtime->rescue_signal || !coir_probe_guess(worker))
+        return false;
+    coir_store_release(&worker->probe.state, ASKED);
+    coir_sys_tgkill(worker->tid, worker->runtime->rescue_signal);
+    return true;
+}
 
+/* Whether there is an answer.  False: nobody will write one any more. */
+static bool wait_for_answer(struct coir_probe *probe, int64_t until)
+{
     while (coir_load_acquire(&probe->state) != READY) { /* [Q] */
         uint32_t asked = ASKED;
 
@@ -35,14 +42,13 @@ static bool wait_for_answer(struct coir_probe *probe)
     return true;
 }
 
-static struct coir_task *ask(struct coir_worker *worker, struct coir_backtrace *ret_backtrace)
+static struct coir_task *take_answer(struct coir_worker *worker, int64_t until,
+                                     struct coir_backtrace *ret_backtrace)
 {
     struct coir_probe *probe = &worker->probe;
     struct coir_task *task;
 
-    coir_store_release(&probe->state, ASKED);
-    coir_sys_tgkill(worker->tid, worker->runtime->rescue_signal);
-    if (!wait_for_answer(probe))
+    if (!wait_for_answer(probe, until))
         return NULL;
     task = probe->task;
     *ret_backtrace = probe->backtrace;
@@ -54,12 +60,31 @@ struct coir_task *coir_probe_ask(struct coir_worker *worker, struct coir_backtra
 {
     struct coir_task *task = NULL;
 
-    if (worker->runtime->rescue_signal && coir_probe_guess(worker)) {
-        pthread_mutex_lock(&lock);
-        task = ask(worker, ret_backtrace);
-        pthread_mutex_unlock(&lock);
-    }
+    pthread_mutex_lock(&lock);
+    if (ask(worker))
+        task = take_answer(worker, coir_sys_now() + PATIENCE_NS, ret_backtrace);
+    pthread_mutex_unlock(&lock);
     return task;
+}
+
+void coir_probe_ask_all(struct coir_runtime *runtime, coir_probe_fn *fn, void *arg)
+{
+    bool asked[COIR_WORKERS_MAX];
+    struct coir_backtrace backtrace;
+    int64_t until;
+
+    pthread_mutex_lock(&lock);
+    for (int i = 0; i < runtime->worker_count; i++)
+        asked[i] = ask(&runtime->workers[i]);
+    until = coir_sys_now() + PATIENCE_NS;
+    for (int i = 0; i < runtime->worker_count; i++) {
+        struct coir_worker *worker = &runtime->workers[i];
+        struct coir_task *task = asked[i] ? take_answer(worker, until, &backtrace) : NULL;
+
+        if (task)
+            fn(worker, task, &backtrace, arg);
+    }
+    pthread_mutex_unlock(&lock);
 }
 
 /* Amid a switch the fiber and the stack are not one. */

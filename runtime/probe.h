@@ -20,6 +20,7 @@
 
 #include "backtrace.h"
 
+struct coir_runtime;
 struct coir_task;
 struct coir_worker;
 
@@ -32,6 +33,11 @@ struct coir_probe {
 /* Ask.  Any thread; coir_backtrace_load() has been called.  Returns the task that
    runs, or NULL: none, the thread does not answer, the run has no rescue signal. */
 struct coir_task *coir_probe_ask(struct coir_worker *worker, struct coir_backtrace *ret_backtrace);
+
+/* Ask all at once, and call fn for each that answers with a task. */
+typedef void coir_probe_fn(struct coir_worker *worker, struct coir_task *task,
+                           const struct coir_backtrace *backtrace, void *arg);
+void coir_probe_ask_all(struct coir_runtime *runtime, coir_probe_fn *fn, void *arg);
 
 /* In the handler, on the worker's thread: answer, if asked. */
 void coir_probe_answer(struct coir_worker *worker, const void *signal_context);

@@ -24,8 +24,8 @@ COIR_BEGIN_DECLS
  * Tasks only.
  *
  * Returns   a descriptor, to be closed with coir_close(); -EADDRINUSE; -EINVAL
- *           if service is NULL; a resolver code (see coir/error.h); what
- *           socket(2), bind(2) or listen(2) fail with; -ECANCELED or
+ *           if service is NULL; a resolver code (see coir/error.h); -ENOMEM;
+ *           what socket(2), bind(2) or listen(2) fail with; -ECANCELED or
  *           -ETIMEDOUT.
  * Suspends  if host or service is a name that must be looked up.
  */
@@ -56,7 +56,8 @@ COIR_API int coir_accept(int listener);
  * Tasks only.
  *
  * Returns   a descriptor, to be closed with coir_close(); -EINVAL if host or
- *           service is NULL; a resolver code; -ECANCELED or -ETIMEDOUT; what
+ *           service is NULL; a resolver code; -ENOMEM, also where no thread could
+ *           be started to look a name up; -ECANCELED or -ETIMEDOUT; what
  *           connect(2) failed with at the last address.
  * Suspends  until connected.
  */

@@ -68,7 +68,7 @@ COIR_API int64_t coir_now(void);
  * Tasks only.
  *
  * Returns   0; -ECANCELED or -ETIMEDOUT if the caller is, or becomes, cancelled
- *           or late, also for a duration of zero.
+ *           or late, also for a duration of zero; -ENOMEM.
  * Suspends  always, unless it fails at once.
  */
 COIR_API int coir_sleep(coir_duration duration);

@@ -256,10 +256,6 @@ static int dump_and_wake(UNUSED void *arg)
     for (int i = 0; i < 20; i++)
         cr_assert_eq(coir_group_create_task(&group, sleep_often, &asleep), 0);
     cr_assert_eq(pthread_create(&thread, NULL, dump_meanwhile, &asleep), 0);
-    while (atomic_load(&asleep)) {
-        coir_dump(-1);
-        cr_assert_eq(coir_yield(), 0);
-    }
     cr_assert_eq(coir_group_wait(&group), 0);
     pthread_join(thread, NULL);
     return 0;

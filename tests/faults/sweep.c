@@ -5,6 +5,8 @@
  *     sweep SCENARIO WORKERS all        every position
  *     sweep SCENARIO WORKERS KIND VALUE FIRST TIMES      one run; 0 times is for ever
  *
+ * The driver is chosen by COIR_DRIVER, as in any program.
+ *
  * A run without faults counts the calls of each kind.  Then, for each kind, each error
  * and each position, the program runs once more, in a process of its own: that call
  * fails; or that and all later ones; or that and the next two.
@@ -34,7 +36,7 @@
 #define JOBS 2
 #define FEW 3
 #define SLOW (COIR_TEST_SCALE > 1)
-#define SPREAD (SLOW ? 2 : 8) /* positions, unless it is all of them */
+#define SPREAD (SLOW ? 2 : 5) /* positions, unless it is all of them */
 
 int __lsan_do_recoverable_leak_check(void) __attribute__((weak));
 
@@ -124,6 +126,14 @@ static bool may_return(const struct fault_plan *plan, int result)
     return result == (eai ? COIR_EAI(plan->value) : -plan->value) || result == -choice->becomes;
 }
 
+static bool began;
+
+static int begin(void *unused)
+{
+    began = true;
+    return scenario->main(unused);
+}
+
 static int run_scenario(const struct fault_plan *plan)
 {
     coir_options options = { .workers = workers, .shutdown_grace = GRACE };
@@ -131,11 +141,13 @@ static int run_scenario(const struct fault_plan *plan)
     int rc;
 
     scenario_reset(scenario);
+    began = false;
     faults_begin(plan);
-    rc = coir_run_with(&options, scenario->main, NULL);
+    rc = coir_run_with(&options, begin, NULL);
     faults_end();
     if (rc == 0)
         rc = scenario_error();
+    must(!began || (rc != -EAGAIN && rc != -EINTR)); /* what no call in a task returns */
     scenario->check(rc);
     if (count_entries("/proc/self/fd") != descriptors)
         (void)!system("ls -l /proc/$PPID/fd >&2");
@@ -328,6 +340,7 @@ static void sweep(bool all)
 {
     bool operations = faults_in_operations();
     uint64_t seen[FAULT_KINDS];
+    const char *driver = getenv("COIR_DRIVER");
 
     if (!operations)
         printf("%s: this kernel cannot let an operation fail: those are left out\n",
@@ -343,9 +356,10 @@ static void sweep(bool all)
             sweep_choice(kind, choice, seen[kind], all);
     }
     reap_all();
-    printf("%s, %d workers: %d kinds of calls, %d errors, %d positions, %d runs "
-           "(%d did not come to it), %d failures\n", scenario->name, workers, total.kinds,
-           total.errors, total.positions, total.runs, total.not_reached, total.failures);
+    printf("%s, %d workers, %s: %d kinds of calls, %d errors, %d positions, %d runs "
+           "(%d did not come to it), %d failures\n", scenario->name, workers,
+           driver && *driver ? driver : "any driver", total.kinds, total.errors,
+           total.positions, total.runs, total.not_reached, total.failures);
 }
 
 static int run_one(char **arguments)

@@ -2,9 +2,9 @@
  * faults.c - see faults.h.
  *
  * What has no wrapper cannot fail, or fails only for a mistake of the caller's:
- * now, sleep, yield, gettid, getpid, auxval, limit, is_nonblocking, set_nonblocking,
- * is_regular, free, freeaddrinfo, thread_join, thread_mask, raise, event_signal, errno,
- * set_errno.  tests/rules/faults.py reads this list.
+ * now, sleep, yield, gettid, getpid, auxval, free, freeaddrinfo, thread_join,
+ * thread_mask, raise, event_signal, errno, set_errno, find, limit, is_regular,
+ * is_nonblocking, set_nonblocking, getsockopt.  tests/rules/faults.py reads this list.
  */
 #include "support/faults.h"
 
@@ -14,6 +14,7 @@
 #include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/epoll.h>
 
 #include "runtime/sys.h"
 
@@ -36,7 +37,6 @@ const struct fault_info fault_kinds[FAULT_KINDS] = {
     [FAULT_REALLOC] = { "realloc", { SHOWS(ENOMEM) } },
     [FAULT_ALIGNED_ALLOC] = { "aligned_alloc", { SHOWS(ENOMEM) } },
 
-    /* No worker: EAGAIN.  No thread for a call that blocks: ENOMEM. */
     [FAULT_THREAD_CREATE] = { "thread_create", { BECOMES(EAGAIN, ENOMEM) } },
     [FAULT_GET_AFFINITY] = { "get_affinity", { IGNORED(EINVAL), IGNORED(EPERM) } },
     [FAULT_SET_AFFINITY] = { "set_affinity", { IGNORED(EINVAL), IGNORED(EPERM) } },
@@ -66,30 +66,33 @@ const struct fault_info fault_kinds[FAULT_KINDS] = {
                                              SHOWS(EAI_MEMORY), SHOWS(EAI_NONAME),
                                              SHOWS(EMFILE), SHOWS(ENOMEM) } },
 
-    [FAULT_EPOLL_CREATE] = { "epoll_create", { SHOWS(EMFILE), SHOWS(ENFILE), SHOWS(ENOMEM) } },
-    [FAULT_EPOLL_CTL] = { "epoll_ctl", { SHOWS(ENOMEM), BECOMES(ENOSPC, ENOMEM) } },
-    [FAULT_EPOLL_WAIT] = { "epoll_wait", { RETRIED(EINTR) } },
-    [FAULT_POLL_NOW] = { "poll_now", { SHOWS(ENOMEM) } },
-    [FAULT_READ_NOW] = { "read_now", { RETRIED(EAGAIN), IGNORED(EOPNOTSUPP), SHOWS(EIO) } },
-    [FAULT_WRITE_NOW] = { "write_now", { RETRIED(EAGAIN), IGNORED(EOPNOTSUPP), SHOWS(EIO),
-                                         SHOWS(EPIPE) } },
-    [FAULT_READ_ONCE] = { "read_once", { RETRIED(EINTR), RETRIED(EAGAIN), SHOWS(EIO) } },
-    [FAULT_WRITE_ONCE] = { "write_once", { RETRIED(EINTR), RETRIED(EAGAIN), SHOWS(EIO),
-                                           SHOWS(ENOSPC) } },
-    [FAULT_OPEN_ONCE] = { "open_once", { RETRIED(EINTR), RETRIED(EAGAIN), SHOWS(EMFILE),
-                                         SHOWS(ENFILE), SHOWS(ENOMEM), SHOWS(EACCES) } },
     [FAULT_RECV] = { "recv", { RETRIED(EAGAIN), SHOWS(ECONNRESET), SHOWS(ETIMEDOUT),
                                SHOWS(ENOMEM), SHOWS(ENOBUFS) } },
     [FAULT_SEND] = { "send", { RETRIED(EAGAIN), SHOWS(EPIPE), SHOWS(ECONNRESET), SHOWS(ENOMEM),
                                SHOWS(ENOBUFS) } },
+    [FAULT_READ_NOW] = { "read_now", { RETRIED(EAGAIN), IGNORED(EOPNOTSUPP), SHOWS(EIO),
+                                       SHOWS(ENOMEM) } },
+    [FAULT_WRITE_NOW] = { "write_now", { RETRIED(EAGAIN), IGNORED(EOPNOTSUPP), SHOWS(EPIPE),
+                                         SHOWS(EIO), SHOWS(ENOSPC) } },
+    [FAULT_READ_ONCE] = { "read_once", { RETRIED(EINTR), RETRIED(EAGAIN), SHOWS(EIO),
+                                         SHOWS(ENOMEM) } },
+    [FAULT_WRITE_ONCE] = { "write_once", { RETRIED(EINTR), RETRIED(EAGAIN), SHOWS(EPIPE),
+                                           SHOWS(EIO), SHOWS(ENOSPC) } },
+    [FAULT_OPEN_ONCE] = { "open_once", { RETRIED(EINTR), SHOWS(EMFILE), SHOWS(ENFILE),
+                                         SHOWS(ENOMEM), SHOWS(EACCES) } },
     [FAULT_ACCEPT] = { "accept", { RETRIED(EINTR), RETRIED(EAGAIN), RETRIED(EMFILE),
                                    RETRIED(ENFILE), RETRIED(ENOBUFS), RETRIED(ENOMEM),
                                    RETRIED(ECONNABORTED), RETRIED(EPROTO), RETRIED(EPERM),
                                    SHOWS(EINVAL) } },
+    /* Interrupted, it goes on. */
     [FAULT_CONNECT] = { "connect", { RETRIED(EINTR), SHOWS(ECONNREFUSED), SHOWS(ETIMEDOUT),
                                      SHOWS(ENETUNREACH), SHOWS(EADDRNOTAVAIL), SHOWS(EACCES),
                                      SHOWS(ENOMEM) } },
-    [FAULT_GETSOCKOPT] = { "getsockopt", { SHOWS(ENOBUFS), SHOWS(ENOMEM) } },
+    [FAULT_POLL_NOW] = { "poll_now", { SHOWS(ENOMEM) } },
+    [FAULT_EPOLL_CREATE] = { "epoll_create", { SHOWS(EMFILE), SHOWS(ENFILE), SHOWS(ENOMEM) } },
+    [FAULT_EPOLL_ADD] = { "epoll_add", { SHOWS(ENOMEM), BECOMES(ENOSPC, ENOMEM) } },
+    [FAULT_EPOLL_WAIT] = { "epoll_wait", { RETRIED(EINTR) } },
+    [FAULT_LOAD] = { "load", { IGNORED(ENOENT) } },
 
     [FAULT_RING_INIT] = { "ring_init", { SHOWS(ENOMEM), SHOWS(EPERM), SHOWS(ENOSYS),
                                          SHOWS(EINVAL), SHOWS(EMFILE), SHOWS(ENFILE) } },
@@ -324,29 +327,68 @@ WRAP(FAULT_BIND, int, bind, (int fd, const struct sockaddr *address, socklen_t l
      (fd, address, len))
 WRAP(FAULT_LISTEN, int, listen, (int fd, int backlog), (fd, backlog))
 
+/* Those that may be short. */
+#define WRAP_LENGTH(kind, shorter, name, parameters, arguments)                       \
+    ssize_t __real_coir_sys_##name parameters;                                        \
+    ssize_t __wrap_coir_sys_##name parameters;                                        \
+    ssize_t __wrap_coir_sys_##name parameters                                         \
+    {                                                                                 \
+        int error = fault(kind), value = fault(shorter);                              \
+                                                                                      \
+        if (value)                                                                    \
+            len = shortened(len, value);                                              \
+        return error ? -error : __real_coir_sys_##name arguments;                     \
+    }
+
+static size_t shortened(size_t len, int value)
+{
+    size_t less = value > 0 ? (size_t)value : len - 1;
+
+    return len > 1 && less < len ? less : len;
+}
+
+WRAP_LENGTH(FAULT_RECV, FAULT_SHORT_READ, recv, (int fd, void *buf, size_t len, int flags),
+            (fd, buf, len, flags))
+WRAP_LENGTH(FAULT_SEND, FAULT_SHORT_WRITE, send, (int fd, const void *buf, size_t len, int flags),
+            (fd, buf, len, flags))
+WRAP_LENGTH(FAULT_READ_NOW, FAULT_SHORT_READ, read_now, (int fd, void *buf, size_t len),
+            (fd, buf, len))
+WRAP_LENGTH(FAULT_WRITE_NOW, FAULT_SHORT_WRITE, write_now, (int fd, const void *buf, size_t len),
+            (fd, buf, len))
+WRAP_LENGTH(FAULT_READ_ONCE, FAULT_SHORT_READ, read_once, (int fd, void *buf, size_t len),
+            (fd, buf, len))
+WRAP_LENGTH(FAULT_WRITE_ONCE, FAULT_SHORT_WRITE, write_once,
+            (int fd, const void *buf, size_t len), (fd, buf, len))
+WRAP(FAULT_OPEN_ONCE, int, open_once, (const char *path, int flags, mode_t mode),
+     (path, flags, mode))
+WRAP(FAULT_ACCEPT, int, accept, (int fd, int flags), (fd, flags))
+WRAP(FAULT_POLL_NOW, int, poll_now, (int fd, int events), (fd, events))
 WRAP(FAULT_EPOLL_CREATE, int, epoll_create, (void), ())
-WRAP(FAULT_EPOLL_CTL, int, epoll_ctl,
-     (int set, int operation, int fd, struct epoll_event *event), (set, operation, fd, event))
 WRAP(FAULT_EPOLL_WAIT, int, epoll_wait,
      (int set, struct epoll_event *ret_events, int most, int64_t timeout),
      (set, ret_events, most, timeout))
-WRAP(FAULT_POLL_NOW, int, poll_now, (int fd, int events), (fd, events))
-WRAP(FAULT_READ_NOW, ssize_t, read_now, (int fd, void *buf, size_t len), (fd, buf, len))
-WRAP(FAULT_WRITE_NOW, ssize_t, write_now, (int fd, const void *buf, size_t len), (fd, buf, len))
-WRAP(FAULT_READ_ONCE, ssize_t, read_once, (int fd, void *buf, size_t len), (fd, buf, len))
-WRAP(FAULT_WRITE_ONCE, ssize_t, write_once, (int fd, const void *buf, size_t len),
-     (fd, buf, len))
-WRAP(FAULT_OPEN_ONCE, int, open_once, (const char *path, int flags, mode_t mode),
-     (path, flags, mode))
-WRAP(FAULT_RECV, ssize_t, recv, (int fd, void *buf, size_t len, int flags),
-     (fd, buf, len, flags))
-WRAP(FAULT_SEND, ssize_t, send, (int fd, const void *buf, size_t len, int flags),
-     (fd, buf, len, flags))
-WRAP(FAULT_ACCEPT, int, accept, (int fd, int flags), (fd, flags))
-WRAP(FAULT_CONNECT, int, connect, (int fd, const struct sockaddr *address, socklen_t len),
-     (fd, address, len))
-WRAP(FAULT_GETSOCKOPT, int, getsockopt, (int fd, int level, int option, int *ret_value),
-     (fd, level, option, ret_value))
+WRAP_MEMORY(FAULT_LOAD, load, (const char *name), (name))
+
+int __real_coir_sys_connect(int fd, const struct sockaddr *address, socklen_t len);
+int __wrap_coir_sys_connect(int fd, const struct sockaddr *address, socklen_t len);
+int __wrap_coir_sys_connect(int fd, const struct sockaddr *address, socklen_t len)
+{
+    int error = fault(FAULT_CONNECT), rc;
+
+    if (error && error != EINTR)
+        return -error;
+    rc = __real_coir_sys_connect(fd, address, len);
+    return error && (rc == 0 || rc == -EINPROGRESS) ? -EINTR : rc;
+}
+
+int __real_coir_sys_epoll_ctl(int set, int operation, int fd, struct epoll_event *event);
+int __wrap_coir_sys_epoll_ctl(int set, int operation, int fd, struct epoll_event *event);
+int __wrap_coir_sys_epoll_ctl(int set, int operation, int fd, struct epoll_event *event)
+{
+    int error = operation == EPOLL_CTL_ADD ? fault(FAULT_EPOLL_ADD) : 0;
+
+    return error ? -error : __real_coir_sys_epoll_ctl(set, operation, fd, event);
+}
 
 int __real_coir_sys_getaddrinfo(const char *host, const char *service,
                                 const struct addrinfo *hints, struct addrinfo **ret_list,
@@ -393,10 +435,7 @@ static void make_fail(struct io_uring_sqe *entry, int error)
 
 static void make_short(struct io_uring_sqe *entry, int value)
 {
-    unsigned len = value > 0 ? (unsigned)value : entry->len - 1;
-
-    if (entry->len > 1 && len < entry->len)
-        entry->len = len;
+    entry->len = (unsigned)shortened(entry->len, value);
 }
 
 static void consider(struct io_uring_sqe *entry, enum fault_kind kind, enum fault_kind shorter)
