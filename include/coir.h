@@ -5,7 +5,7 @@
  * runs its tasks in parallel on every core.  This header includes all the
  * others; read them in this order:
  *
- *   coir/runtime.h   coir_run(): the one call that main() makes
+ *   coir/runtime.h   coir_run(): the one call that main() makes; runners
  *   coir/task.h      create, await, cancel, gather, group
  *   coir/time.h      sleep, deadlines
  *   coir/future.h    a value that somebody will set
