@@ -8,6 +8,7 @@
  *   coir/runtime.h   coir_run(): the one call that main() makes
  *   coir/task.h      create, await, cancel, gather, group
  *   coir/time.h      sleep, deadlines
+ *   coir/future.h    a value that somebody will set
  *   coir/fd.h        read, write, close, any descriptor
  *   coir/file.h      open
  *   coir/net.h       listen, accept, connect
@@ -34,6 +35,7 @@
 #include "coir/error.h"
 #include "coir/fd.h"
 #include "coir/file.h"
+#include "coir/future.h"
 #include "coir/net.h"
 #include "coir/runtime.h"
 #include "coir/task.h"

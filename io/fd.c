@@ -75,3 +75,11 @@ ssize_t coir_write_all(int fd, const void *buf, size_t len)
 
     return rc < 0 ? rc : (ssize_t)len;
 }
+
+int coir_wait_fd(int fd, short events)
+{
+    struct coir_op op = { .code = COIR_OP_POLL, .fd = fd, .len = (size_t)(unsigned short)events };
+
+    coir_fiber_of_caller("coir_wait_fd");
+    return events ? (int)coir_op_run_on_fd(&op, events, "coir_wait_fd") : -EINVAL;
+}

@@ -99,6 +99,26 @@ struct coir_task *coir_task_make(struct coir_worker *worker, const coir_task_opt
     return task;
 }
 
+struct coir_task *coir_task_make_foreign(struct coir_runtime *runtime,
+                                         const coir_task_options *options, coir_fn *fn,
+                                         const void *arg, void *site, uint64_t flags)
+{
+    struct coir_task *task = coir_task_alloc_foreign(&runtime->tasks);
+
+    if (!task)
+        return NULL;
+    task->fn = fn;
+    task->arg = (void *)(uintptr_t)arg;
+    task->site = site;
+    coir_store_relaxed(&task->shared, flags);
+    if (options && !equip(&runtime->workers[0], task, options, arg)) {
+        coir_task_free_foreign(&runtime->tasks, task);
+        return NULL;
+    }
+    coir_add_acq_rel(&runtime->spawned, 1);
+    return task;
+}
+
 coir_task *coir_create_task(coir_fn *fn, void *arg)
 {
     struct coir_worker *worker = coir_current_worker();
@@ -207,6 +227,7 @@ static int run_and_release(struct coir_worker *worker, struct coir_task *task)
     return value_for(fiber, value);
 }
 
+/* Aborts unless the running task may wait for this one. */
 static void check_handle(const char *function, struct coir_worker *worker,
                          struct coir_task *task)
 {
@@ -334,6 +355,99 @@ int coir_cancel_await(coir_task *task)
     coir_fiber_of_caller("coir_cancel_await");
     coir_cancel(task);
     return await_as("coir_cancel_await", task);
+}
+
+/* Waiting for any. */
+
+/* Let the fiber be told of the end, unless that has come.  False: it has. */
+static bool watch(struct coir_task *task, struct coir_fiber *fiber)
+{
+    uint64_t shared = coir_load_acquire(&task->shared), watched;
+
+    do {
+        if (shared & COIR_TASK_DONE)
+            return false;
+        watched = (shared & ~COIR_TASK_JOINER) | (uintptr_t)fiber | COIR_TASK_WATCHED;
+    } while (!coir_cas_acq_rel(&task->shared, &shared, watched)); /* [J] */
+    return true;
+}
+
+static void stop_watching(struct coir_task *task)
+{
+    uint64_t shared = coir_load_acquire(&task->shared);
+
+    while (!(shared & COIR_TASK_DONE) &&
+           !coir_cas_acq_rel(&task->shared, &shared,
+                             shared & ~(COIR_TASK_JOINER | COIR_TASK_WATCHED)))
+        ;
+}
+
+/* The one that ended first, as far as that is known: those that ended before
+   somebody watched them count as equal, and as first.  -1 if none has ended. */
+static int first_ended(struct coir_task **tasks, size_t n)
+{
+    uint64_t first_end = UINT64_MAX;
+    int first = -1;
+
+    for (size_t i = 0; i < n; i++) {
+        uint64_t shared = tasks[i] ? coir_load_acquire(&tasks[i]->shared) : 0;
+        uint64_t end;
+
+        if (!(shared & COIR_TASK_DONE))
+            continue;
+        end = shared & COIR_TASK_WATCHED ? tasks[i]->ended : 0;
+        if (end < first_end) {
+            first_end = end;
+            first = (int)i;
+        }
+    }
+    return first;
+}
+
+static int check_handles(struct coir_task **tasks, size_t n)
+{
+    int rc = -ENOENT;
+
+    if (n > INT32_MAX)
+        return -EINVAL;
+    for (size_t i = 0; i < n; i++) {
+        if (tasks[i]) {
+            check_handle("coir_wait_any", coir_current_worker(), tasks[i]);
+            rc = 0;
+        }
+    }
+    return rc;
+}
+
+static int wait_for_first(struct coir_fiber *fiber, struct coir_task **tasks, size_t n)
+{
+    int first = -1, rc = 0;
+
+    for (size_t i = 0; i < n; i++)
+        if (tasks[i])
+            watch(tasks[i], fiber);
+    while ((first = first_ended(tasks, n)) < 0 && (rc = coir_cancel_prepare(fiber)) == 0)
+        coir_park(fiber, "wait_any", tasks);
+    for (size_t i = 0; i < n; i++)
+        if (tasks[i])
+            stop_watching(tasks[i]);
+    return first >= 0 ? first : coir_cancel_deliver(fiber, rc);
+}
+
+int coir_wait_any(coir_task **tasks, size_t n)
+{
+    struct coir_fiber *fiber = coir_fiber_of_caller("coir_wait_any");
+    int rc = coir_cancel_pending(fiber), first;
+
+    if (rc == 0)
+        rc = check_handles(tasks, n);
+    if (rc < 0)
+        return rc;
+    first = first_ended(tasks, n);
+    if (first < 0)
+        return wait_for_first(fiber, tasks, n);
+    coir_take_steps(fiber, 1);
+    return first;
 }
 
 /* Giving up. */

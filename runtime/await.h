@@ -10,6 +10,11 @@
 struct coir_task *coir_task_make(struct coir_worker *worker, const coir_task_options *options,
                                  coir_fn *fn, const void *arg, void *site, uint64_t flags);
 
+/* The same on a thread that is no worker of the runtime.  Not pinned. */
+struct coir_task *coir_task_make_foreign(struct coir_runtime *runtime,
+                                         const coir_task_options *options, coir_fn *fn,
+                                         const void *arg, void *site, uint64_t flags);
+
 /* Whether the task, not started, may run on the running fiber's stack. */
 bool coir_inline_allowed(struct coir_worker *worker, struct coir_task *task);
 

@@ -10,7 +10,7 @@
 #include "worker.h"
 
 _Static_assert(sizeof(struct coir_timeout_state) <= sizeof(coir_timeout), "fits");
-_Static_assert(sizeof(struct coir_scope) <= sizeof(coir_shield), "fits");
+_Static_assert(sizeof(struct coir_timeout_state) <= sizeof(coir_shield), "fits");
 
 /* One walk's findings. */
 struct walk {
@@ -39,7 +39,9 @@ static bool look_at_scopes(struct coir_scope *scope, bool own, struct walk *walk
     for (; scope; scope = scope->outer) {
         switch ((enum coir_scope_kind)scope->kind) {
         case COIR_SCOPE_SHIELD:
-            return false;
+            if (!is_late((struct coir_timeout_state *)scope, walk))
+                return false;
+            break;
         case COIR_SCOPE_GROUP:
             walk->cancelled |= coir_group_is_cancelled((struct coir_group_state *)scope);
             break;
@@ -81,7 +83,7 @@ static struct coir_task *waiter_of(struct coir_task *task, struct coir_scope **r
         *ret_scope = task->group->scope.outer;
         return task->group->scope.task;
     }
-    if (!joiner)
+    if (!joiner || (shared & COIR_TASK_WATCHED))
         return NULL;
     *ret_scope = joiner->task->scopes;
     return joiner->task;
@@ -121,7 +123,8 @@ static int reason_of(const struct walk *walk)
 static void tell_groups(struct coir_fiber *fiber)
 {
     for (struct coir_scope *scope = fiber->task->scopes; scope; scope = scope->outer) {
-        if (scope->kind == COIR_SCOPE_SHIELD)
+        if (scope->kind == COIR_SCOPE_SHIELD &&
+            !coir_load_relaxed(&((struct coir_timeout_state *)scope)->late))
             return;
         if (scope->kind == COIR_SCOPE_GROUP) {
             struct walk outside = { 0 };
@@ -193,14 +196,13 @@ static bool arm(struct coir_fiber *fiber)
     for (struct coir_task *task = fiber->task; task; task = task->next) {
         for (struct coir_scope *scope = task->scopes; scope; scope = scope->outer) {
             struct coir_timeout_state *timeout = (struct coir_timeout_state *)scope;
-            if (scope->kind == COIR_SCOPE_SHIELD)
-                break; /* but a task below may wait for a group: see pass_on() */
-            if (scope->kind != COIR_SCOPE_TIMEOUT || timeout->timer ||
-                timeout->deadline == COIR_FOREVER)
+            if (scope->kind == COIR_SCOPE_GROUP)
                 continue;
-            timeout->timer = coir_timer_arm(&worker->timers, timeout->deadline, fiber);
-            if (!timeout->timer)
+            if (!timeout->timer && timeout->deadline != COIR_FOREVER &&
+                !(timeout->timer = coir_timer_arm(&worker->timers, timeout->deadline, fiber)))
                 return false;
+            if (scope->kind == COIR_SCOPE_SHIELD && !coir_load_relaxed(&timeout->late))
+                break; /* but a task below may wait for a group: see pass_on() */
         }
     }
     return true;
@@ -300,24 +302,24 @@ static int64_t deadline_after(coir_duration duration)
     return __builtin_add_overflow(now, duration, &when) ? COIR_FOREVER : when;
 }
 
-static void begin(coir_timeout *timeout, int64_t when, const char *function)
+static void begin(void *memory, enum coir_scope_kind kind, int64_t when, const char *function)
 {
-    struct coir_timeout_state *state = (struct coir_timeout_state *)timeout;
+    struct coir_timeout_state *state = memory;
 
     state->deadline = when;
     state->timer = NULL;
     coir_store_relaxed(&state->late, 0);
-    coir_scope_open(&state->scope, COIR_SCOPE_TIMEOUT, function);
+    coir_scope_open(&state->scope, kind, function);
 }
 
 void coir_timeout_begin_at(coir_timeout *timeout, int64_t when)
 {
-    begin(timeout, when, "coir_timeout_begin_at");
+    begin(timeout, COIR_SCOPE_TIMEOUT, when, "coir_timeout_begin_at");
 }
 
 void coir_timeout_begin(coir_timeout *timeout, coir_duration duration)
 {
-    begin(timeout, deadline_after(duration), "coir_timeout_begin");
+    begin(timeout, COIR_SCOPE_TIMEOUT, deadline_after(duration), "coir_timeout_begin");
 }
 
 void coir_timeout_reschedule(coir_timeout *timeout, int64_t when)
@@ -348,9 +350,11 @@ int64_t coir_deadline(void)
 {
     struct coir_fiber *fiber = coir_fiber_of_caller("coir_deadline");
     int64_t least = COIR_FOREVER;
+    struct walk walk = { 0 };
 
     for (struct coir_scope *scope = fiber->task->scopes; scope; scope = scope->outer) {
-        if (scope->kind == COIR_SCOPE_SHIELD)
+        if (scope->kind == COIR_SCOPE_SHIELD &&
+            !is_late((struct coir_timeout_state *)scope, &walk))
             break;
         if (scope->kind == COIR_SCOPE_TIMEOUT &&
             ((struct coir_timeout_state *)scope)->deadline < least)
@@ -361,13 +365,21 @@ int64_t coir_deadline(void)
 
 void coir_shield_begin(coir_shield *shield)
 {
-    coir_scope_open((struct coir_scope *)shield, COIR_SCOPE_SHIELD, "coir_shield_begin");
+    begin(shield, COIR_SCOPE_SHIELD, COIR_FOREVER, "coir_shield_begin");
+}
+
+void coir_shield_begin_for(coir_shield *shield, coir_duration duration)
+{
+    begin(shield, COIR_SCOPE_SHIELD, deadline_after(duration), "coir_shield_begin_for");
 }
 
 void coir_shield_end(coir_shield *shield)
 {
-    coir_scope_check((struct coir_scope *)shield, COIR_SCOPE_SHIELD, "coir_shield_end");
-    coir_scope_close((struct coir_scope *)shield);
+    struct coir_timeout_state *state = (struct coir_timeout_state *)shield;
+
+    coir_scope_check(&state->scope, COIR_SCOPE_SHIELD, "coir_shield_end");
+    drop_timer(state);
+    coir_scope_close(&state->scope);
 }
 
 int coir_check(void)

@@ -58,6 +58,7 @@ struct coir_scope {
                       for a reason from outside of it (a group) */
 };
 
+/* A timeout; or a shield, which gives way at its deadline. */
 struct coir_timeout_state {
     struct coir_scope scope;
     int64_t deadline;

@@ -261,6 +261,7 @@ static void add_runtime(struct coir_runtime *runtime, coir_stats *stats)
         add_worker(&runtime->workers[i], stats);
     for (int i = 0; i < runtime->worker_count; i++)
         stats->tasks_spawned += coir_load_relaxed(&runtime->workers[i].counters.spawned);
+    stats->tasks_spawned += coir_load_relaxed(&runtime->spawned);
     stats->jobs_done += coir_load_relaxed(&runtime->blocking.done);
     stats->jobs_queued += coir_load_relaxed(&runtime->blocking.queued);
     stats->stacks_mapped += coir_load_relaxed(&runtime->stacks.mapped);

@@ -30,7 +30,54 @@ void coir_group_init(coir_group *group)
     open_group(state_of(group), "coir_group_init");
 }
 
+void coir_group_init_with(coir_group *group, const coir_group_options *options)
+{
+    open_group(state_of(group), "coir_group_init_with");
+    state_of(group)->keep_going = options->keep_going;
+    state_of(group)->limit = options->limit;
+}
+
+/* The limit. */
+
+/* A place for one more member.  0, or the creator's reason not to wait for it. */
+static int take_place(struct coir_group_state *group, struct coir_fiber *fiber)
+{
+    struct coir_waiter waiter;
+
+    if (!group->limit)
+        return 0;
+    coir_waiters_lock(&group->full);
+    if (group->alive < group->limit) {
+        group->alive++;
+        coir_waiters_unlock(&group->full);
+        return 0;
+    }
+    if (!fiber) {
+        coir_waiters_unlock(&group->full);
+        return -EAGAIN;
+    }
+    coir_waiters_add(&group->full, &waiter, fiber);
+    return coir_waiters_wait(&group->full, &waiter, "group limit", group);
+}
+
+static void leave_place(struct coir_group_state *group)
+{
+    if (!group->limit)
+        return;
+    coir_waiters_lock(&group->full);
+    if (!coir_waiters_wake(&group->full))
+        group->alive--;
+    coir_waiters_unlock(&group->full);
+}
+
 /* Members. */
+
+static void join_group(struct coir_task *task, struct coir_group_state *group, coir_call *call)
+{
+    task->group = group;
+    task->call = call;
+    task->linked = 0;
+}
 
 static int create(const char *function, struct coir_group_state *group,
                   const coir_task_options *options, coir_fn *fn, const void *arg, void *site,
@@ -44,9 +91,7 @@ static int create(const char *function, struct coir_group_state *group,
     task = coir_task_make(worker, options, fn, arg, site, COIR_TASK_MEMBER);
     if (!task)
         return -ENOMEM;
-    task->group = group;
-    task->call = call;
-    task->linked = 0;
+    join_group(task, group, call);
     if (worker->fiber->task == group->scope.task) {
         if (group->queue != worker) {
             group->queue = worker;
@@ -60,14 +105,44 @@ static int create(const char *function, struct coir_group_state *group,
     return 0;
 }
 
-static int create_unless_cancelled(const char *function, coir_group *group,
+/* The same on a thread of the program's. */
+static int create_foreign(const char *function, struct coir_group_state *group,
+                          const coir_task_options *options, coir_fn *fn, const void *arg,
+                          void *site)
+{
+    struct coir_worker *worker = coir_load_relaxed(&group->owner->worker);
+    struct coir_task *task;
+
+    if (!group->scope.task)
+        coir_misuse(function, "the group is not open");
+    task = coir_task_make_foreign(worker->runtime, options, fn, arg, site, COIR_TASK_MEMBER);
+    if (!task)
+        return -ENOMEM;
+    join_group(task, group, NULL);
+    coir_add_acq_rel(&group->count, 1);
+    coir_worker_send(coir_worker_rested(worker), coir_item_of_task(task));
+    return 0;
+}
+
+static int create_unless_cancelled(const char *function, coir_group *memory,
                                    const coir_task_options *options, coir_fn *fn, const void *arg,
                                    void *site)
 {
-    coir_fiber_of_caller(function);
-    if (coir_group_is_cancelled(state_of(group)))
-        return -ECANCELED;
-    return create(function, state_of(group), options, fn, arg, site, NULL);
+    struct coir_group_state *group = state_of(memory);
+    bool in_task = coir_current_worker() != NULL;
+    int rc;
+
+    if (in_task)
+        coir_fiber_of_caller(function);
+    rc = take_place(group, in_task ? coir_current_worker()->fiber : NULL);
+    if (rc < 0)
+        return rc;
+    rc = coir_group_is_cancelled(group) ? -ECANCELED
+         : in_task ? create(function, group, options, fn, arg, site, NULL)
+                   : create_foreign(function, group, options, fn, arg, site);
+    if (rc < 0)
+        leave_place(group);
+    return rc;
 }
 
 int coir_group_create_task(coir_group *group, coir_fn *fn, void *arg)
@@ -136,12 +211,17 @@ void coir_group_cancel(coir_group *group)
 }
 
 /* A member's value, as far as the group is concerned. */
-static void note_value(struct coir_group_state *group, struct coir_fiber *fiber, int value)
+static void note_value(struct coir_group_state *group, struct coir_fiber *fiber,
+                       struct coir_task *member, int value)
 {
+    coir_call *nobody = NULL;
     int none = 0;
 
-    if (value >= 0)
+    if (value >= 0) {
+        if (group->is_race && coir_cas_acq_rel(&group->winner, &nobody, member->call))
+            cancel_group(group);
         return;
+    }
     if (value == -ECANCELED && coir_load_acquire(&group->waited_for) &&
         coir_cancel_pending_outside(fiber, &group->scope, false))
         cancel_group(group); /* the member knew before the group did */
@@ -150,10 +230,14 @@ static void note_value(struct coir_group_state *group, struct coir_fiber *fiber,
         coir_or_acq_rel(&group->flags, COIR_GROUP_REFUSED);
         return;
     }
-    if (group->keep_going)
+    if (group->silent)
         return;
-    coir_cas_acq_rel(&group->error, &none, value);
-    cancel_group(group);
+    if (group->is_race)
+        coir_store_release(&group->error, value); /* the last in time */
+    else
+        coir_cas_acq_rel(&group->error, &none, value);
+    if (!group->keep_going)
+        cancel_group(group);
 }
 
 void coir_group_member_done(struct coir_worker *worker, struct coir_task *member, int value,
@@ -166,7 +250,8 @@ void coir_group_member_done(struct coir_worker *worker, struct coir_task *member
         member->call->value = value;
     if (member->linked)
         leave(group, member);
-    note_value(group, worker->fiber, value);
+    note_value(group, worker->fiber, member, value);
+    leave_place(group);
     coir_task_free(&worker->runtime->tasks, &worker->tasks, member);
     if (inlined)
         group->inlined++;
@@ -305,22 +390,26 @@ int coir_group_wait(coir_group *group)
     return wait_group(state_of(group), "coir_group_wait");
 }
 
+int coir_group_cancel_wait(coir_group *group)
+{
+    coir_scope_check(&state_of(group)->scope, COIR_SCOPE_GROUP, "coir_group_cancel_wait");
+    cancel_group(state_of(group));
+    return wait_group(state_of(group), "coir_group_cancel_wait");
+}
+
 /* Gather. */
 
-static int gather(coir_call *calls, size_t n, bool keep_going, const char *function)
+/* Make all calls, in a group that has been opened, and wait for it. */
+static int run_calls(struct coir_group_state *group, coir_call *calls, size_t n,
+                     const char *function, void *site)
 {
-    coir_group memory;
-    struct coir_group_state *group = state_of(&memory);
     size_t made = 0;
     int rc, create_rc = 0;
 
-    coir_fiber_of_caller(function);
-    open_group(group, function);
-    group->keep_going = keep_going;
     group->is_gather = true;
     for (; made < n && !create_rc; made += !create_rc)
-        create_rc = create(function, group, NULL, calls[made].fn, calls[made].arg,
-                           __builtin_return_address(0), &calls[made]);
+        create_rc = create(function, group, NULL, calls[made].fn, calls[made].arg, site,
+                           &calls[made]);
     for (size_t i = made; i < n; i++)
         calls[i].value = create_rc;
     if (create_rc)
@@ -331,10 +420,34 @@ static int gather(coir_call *calls, size_t n, bool keep_going, const char *funct
 
 int coir_gather_array(coir_call *calls, size_t n)
 {
-    return gather(calls, n, false, "coir_gather_array");
+    coir_group group;
+
+    open_group(state_of(&group), "coir_gather_array");
+    return run_calls(state_of(&group), calls, n, "coir_gather_array",
+                     __builtin_return_address(0));
 }
 
 int coir_gather_all(coir_call *calls, size_t n)
 {
-    return gather(calls, n, true, "coir_gather_all");
+    coir_group group;
+
+    open_group(state_of(&group), "coir_gather_all");
+    state_of(&group)->keep_going = state_of(&group)->silent = true;
+    return run_calls(state_of(&group), calls, n, "coir_gather_all", __builtin_return_address(0));
+}
+
+int coir_race(coir_call *calls, size_t n)
+{
+    coir_group memory;
+    struct coir_group_state *group = state_of(&memory);
+    coir_call *winner;
+    int rc;
+
+    if (n == 0 || n > INT32_MAX)
+        return -EINVAL;
+    open_group(group, "coir_race");
+    group->keep_going = group->is_race = true;
+    rc = run_calls(group, calls, n, "coir_race", __builtin_return_address(0));
+    winner = coir_load_acquire(&group->winner);
+    return winner ? (int)(winner - calls) : rc ? rc : -ECANCELED;
 }

@@ -9,6 +9,9 @@
  * count to zero unparks the owner, touching nothing of the group after its
  * subtraction.
  *
+ * The limit.  Whoever creates a member of a group that is full waits; a member that
+ * ends leaves its place to the one who has waited longest.  Gathers have none.
+ *
  * The list.  A member enters itself into the group's list when it first waits,
  * under the lock, and leaves it when it ends.  Cancelling sets the CANCELLED
  * flag and then unparks those in the list: one that enters later sees the flag.
@@ -19,6 +22,7 @@
 #include <pthread.h>
 
 #include "cancel.h"
+#include "waiters.h"
 
 #define COIR_GROUP_OPEN ((int64_t)1 << 48)
 
@@ -40,7 +44,13 @@ struct coir_group_state {
     COIR_ATOMIC(uint32_t) waited_for; /* the owner is in coir_group_wait() */
     bool is_gather;  /* its members start in their turn, but for the first */
     bool in_order;   /* which has started */
-    bool keep_going; /* failures cancel nobody and are nobody's result */
+    bool keep_going; /* failures cancel nobody */
+    bool silent;     /* and are nobody's result */
+    bool is_race;    /* the first success cancels the others */
+    COIR_ATOMIC(coir_call *) winner; /* of a race */
+    uint32_t limit;  /* 0: none, or how many members there may be at a time; */
+    uint32_t alive;  /* how many there are, */
+    struct coir_waiters full; /* and who waits to create another; its lock is theirs */
 };
 
 static inline bool coir_group_is_cancelled(const struct coir_group_state *group)

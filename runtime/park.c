@@ -48,20 +48,6 @@ void coir_park(struct coir_fiber *fiber, const char *reason, const void *object)
     coir_store_relaxed(&fiber->reason, NULL);
 }
 
-/* A worker that sleeps, rather than the last one, which may compute for long. */
-static struct coir_worker *rested(struct coir_worker *last)
-{
-    struct coir_runtime *runtime = last->runtime;
-
-    for (int i = 0; i < runtime->worker_count; i++) {
-        struct coir_worker *worker =
-            &runtime->workers[(last->index + i) % runtime->worker_count];
-        if (coir_load_relaxed(&worker->state) == COIR_WORKER_SLEEPING)
-            return worker;
-    }
-    return last;
-}
-
 /* Queue a fiber that this thread has just taken out of PARKED. */
 static void make_ready(struct coir_fiber *fiber)
 {
@@ -81,7 +67,7 @@ static void make_ready(struct coir_fiber *fiber)
     } else if (self && self->runtime == last->runtime) {
         coir_worker_push(self, item);
     } else {
-        coir_worker_send(rested(last), item);
+        coir_worker_send(coir_worker_rested(last), item);
     }
 }
 

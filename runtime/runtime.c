@@ -470,6 +470,7 @@ static bool is_quiet(struct coir_runtime *runtime)
                     coir_load_acquire(&runtime->workers[i].counters.inlined);
     for (int i = 0; i < runtime->worker_count; i++)
         spawned += coir_load_acquire(&runtime->workers[i].counters.spawned);
+    spawned += coir_load_acquire(&runtime->spawned);
     return finished == spawned;
 }
 

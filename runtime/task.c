@@ -206,6 +206,21 @@ void coir_task_cache_spill(struct coir_task_pool *pool, struct coir_task_cache *
     pthread_mutex_unlock(&pool->lock);
 }
 
+struct coir_task *coir_task_alloc_foreign(struct coir_task_pool *pool)
+{
+    struct coir_task *task;
+    uint32_t n;
+
+    pthread_mutex_lock(&pool->lock);
+    if (!pool->loose)
+        pool->loose = carve(pool, &n);
+    task = pool->loose;
+    if (task)
+        pool->loose = task->next;
+    pthread_mutex_unlock(&pool->lock);
+    return task;
+}
+
 void coir_task_free_foreign(struct coir_task_pool *pool, struct coir_task *task)
 {
     if (coir_load_relaxed(&task->shared) & COIR_TASK_OWNS)

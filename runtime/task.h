@@ -29,7 +29,8 @@
  *   DETACHED    set by coir_detach(); if DONE was set before, the detacher
  *               frees the descriptor, else the finisher does
  *   JOINER      the fiber that waits in coir_await(), put there by
- *               compare-and-swap while DONE is clear
+ *               compare-and-swap while DONE is clear; with WATCHED one in
+ *               coir_wait_any(), which takes itself out again, likewise
  *   the others  set at creation, constant
  *
  * Descriptors are type-stable: a runtime never unmaps their memory before its end.
@@ -61,6 +62,7 @@ struct coir_worker;
 #define COIR_TASK_MEMBER ((uint64_t)8)  /* of a group: released when it ends */
 #define COIR_TASK_PINNED ((uint64_t)16) /* never leaves its worker */
 #define COIR_TASK_EXTRA ((uint64_t)32)  /* has memory of its own behind `extra` */
+#define COIR_TASK_WATCHED ((uint64_t)1 << 60) /* JOINER only looks: coir_wait_any() */
 #define COIR_TASK_LARGE ((uint64_t)1 << 62) /* needs a larger stack than others */
 #define COIR_TASK_NUMBERED ((uint64_t)1 << 61) /* was asked for a name */
 
@@ -89,7 +91,10 @@ struct coir_task {
 
     struct coir_group_state *group;
     coir_call *call;                  /* of a gather: where the value goes */
-    struct coir_task *members_before; /* the group's list of suspended members */
+    union {
+        struct coir_task *members_before; /* the group's list of suspended members */
+        uint64_t ended; /* if WATCHED and DONE: its place among all such */
+    };
     struct coir_task *members_after;
     struct coir_task_extra *extra;
     COIR_ATOMIC(uint32_t) number; /* for the name, given when first asked for */
@@ -179,7 +184,8 @@ void coir_task_pool_destroy(struct coir_task_pool *pool);
 bool coir_task_cache_refill(struct coir_task_pool *pool, struct coir_task_cache *cache);
 void coir_task_cache_spill(struct coir_task_pool *pool, struct coir_task_cache *cache);
 
-/* Free a task on a thread that is no worker of its runtime. */
+/* The same on a thread that is no worker of the tasks' runtime. */
+struct coir_task *coir_task_alloc_foreign(struct coir_task_pool *pool);
 void coir_task_free_foreign(struct coir_task_pool *pool, struct coir_task *task);
 
 /* Give the whole stock back; sort a few batches.  By a worker that has nothing to

@@ -81,6 +81,19 @@ void coir_worker_send(struct coir_worker *worker, coir_item item)
         wake(worker);
 }
 
+struct coir_worker *coir_worker_rested(struct coir_worker *last)
+{
+    struct coir_runtime *runtime = last->runtime;
+
+    for (int i = 0; i < runtime->worker_count; i++) {
+        struct coir_worker *worker =
+            &runtime->workers[(last->index + i) % runtime->worker_count];
+        if (coir_load_relaxed(&worker->state) == COIR_WORKER_SLEEPING)
+            return worker;
+    }
+    return last;
+}
+
 void coir_worker_request(struct coir_worker *worker, struct coir_request *request)
 {
     coir_requests_push(&worker->requests, request);
@@ -596,7 +609,7 @@ static void check_left(struct coir_task *task)
 static void finish(struct coir_worker *worker, struct coir_task *task, int value)
 {
     struct coir_runtime *runtime = worker->runtime;
-    uint64_t shared;
+    uint64_t shared, kept;
 
     check_left(task);
     if (coir_load_relaxed(&task->fiber))
@@ -605,8 +618,10 @@ static void finish(struct coir_worker *worker, struct coir_task *task, int value
         coir_group_member_done(worker, task, value, false);
     } else {
         coir_store_relaxed(&task->qpos, (uint64_t)(uint32_t)value);
-        shared = coir_xchg_acq_rel( /* [J] */
-            &task->shared, COIR_TASK_DONE | (coir_load_relaxed(&task->shared) & COIR_TASK_OWNS));
+        kept = coir_load_acquire(&task->shared) & (COIR_TASK_OWNS | COIR_TASK_WATCHED);
+        if (__builtin_expect(kept & COIR_TASK_WATCHED, 0))
+            task->ended = coir_add_relaxed(&runtime->ends, 1) + 1;
+        shared = coir_xchg_acq_rel(&task->shared, COIR_TASK_DONE | kept); /* [J] */
         if (shared & COIR_TASK_JOINER)
             coir_unpark((struct coir_fiber *)(shared & COIR_TASK_JOINER));
         if (shared & COIR_TASK_DETACHED)

@@ -128,6 +128,8 @@ struct coir_runtime {
     COIR_ATOMIC(int32_t) start_error;
     COIR_ATOMIC(int32_t) refusal; /* the same, if it was the driver's */
     COIR_ATOMIC(uint32_t) main_done;
+    COIR_ATOMIC(uint64_t) ends;    /* of tasks that were watched */
+    COIR_ATOMIC(uint64_t) spawned; /* by threads that are no workers */
     bool listed; /* among the runtimes, for the dump */
     int main_value;
     struct coir_task *main_task;
@@ -154,6 +156,9 @@ static inline void coir_worker_push_new(struct coir_worker *worker, struct coir_
 
 /* From any thread: let `worker` run the item, and wake it if it sleeps. */
 void coir_worker_send(struct coir_worker *worker, coir_item item);
+
+/* A worker that sleeps, rather than `last`, which may compute for long. */
+struct coir_worker *coir_worker_rested(struct coir_worker *last);
 
 /* Slow path of push and tick: the queue is longer than `keep`. */
 void coir_worker_offer(struct coir_worker *worker);

@@ -86,6 +86,20 @@ COIR_API int coir_write_all_from(int fd, const void *buf, size_t len, size_t *do
  */
 COIR_API int coir_close(int fd);
 
+/*
+ * Wait until a descriptor is ready, and leave it at that: for libraries that read and
+ * write by themselves.  An epoll descriptor works too.
+ *
+ * events    poll(2) bits: POLLIN, POLLOUT, POLLPRI.
+ *
+ * Tasks only.
+ *
+ * Returns   the bits that are set, > 0, POLLERR and POLLHUP among them; -EBADF;
+ *           -EINVAL if events is 0; -ECANCELED or -ETIMEDOUT; -ENOMEM.
+ * Suspends  always.
+ */
+COIR_API int coir_wait_fd(int fd, short events);
+
 COIR_END_DECLS
 
 #endif

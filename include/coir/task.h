@@ -243,6 +243,41 @@ COIR_BEGIN_DECLS
 #endif
 
 /*
+ * Make n calls at once; the first to return >= 0 cancels the others.  Returns when
+ * all have ended.
+ *
+ * calls     Borrowed until the call returns; each own value is in calls[i].value.  A
+ *           loser may have succeeded too: look there if it made something.
+ *
+ * Tasks only.
+ *
+ * Returns   the index of the call that won; if all failed, the error that came last
+ *           in time; -ECANCELED or -ETIMEDOUT if the caller was told to stop and no
+ *           call succeeded all the same; -EINVAL if n is 0; -ENOMEM.
+ * Suspends  always.
+ */
+COIR_API int coir_race(coir_call *calls, size_t n);
+
+/*
+ * Wait until one of the tasks has ended.  (asyncio.wait, FIRST_COMPLETED)
+ *
+ *     while ((i = coir_wait_any(tasks, n)) >= 0) {        asyncio.as_completed
+ *         use(coir_await(tasks[i]));
+ *         tasks[i] = NULL;
+ *     }
+ *
+ * tasks     Handles stay the caller's; NULL entries are skipped.
+ *
+ * Tasks only.
+ *
+ * Returns   the index of the one that ended first; -ENOENT if all entries are NULL;
+ *           -ECANCELED or -ETIMEDOUT if the caller was told to stop: none of the
+ *           tasks is cancelled by that; -ENOMEM; -EINVAL for more than INT_MAX.
+ * Suspends  unless one has ended already.
+ */
+COIR_API int coir_wait_any(coir_task **tasks, size_t n);
+
+/*
  * A task group: a gather whose calls are not known in advance.
  * (asyncio.TaskGroup)
  *
@@ -266,8 +301,16 @@ COIR_BEGIN_DECLS
  * coir_group_wait() absorbs that; return its value, not the refused call's.
  */
 typedef struct coir_group {
-    void *opaque_[20];
+    void *opaque_[28];
 } coir_group;
+
+/* Every zero is a default. */
+typedef struct coir_group_options {
+    bool keep_going; /* a member's failure cancels nobody; coir_group_wait() still
+                        returns the first */
+    unsigned limit;  /* how many members there may be at a time: creating one more
+                        waits until one has ended; 0: no limit */
+} coir_group_options;
 
 /*
  * Open a group in the caller's frame.  Tasks only.
@@ -276,14 +319,20 @@ typedef struct coir_group {
  */
 COIR_API void coir_group_init(coir_group *group);
 
+/* The same.  options: borrowed during the call. */
+COIR_API void coir_group_init_with(coir_group *group, const coir_group_options *options);
+
 /*
  * Start fn(arg) as a member of the group.
  *
- * The owner and the members, and whatever they let do it, on any worker.
+ * The owner, the members, and whoever they let do it, on any thread, while the group
+ * is open.  On a thread of the program's options may not ask for `pinned`.
  *
- * Returns   0; -ENOMEM; -ECANCELED if the group has been cancelled.  After an
- *           error fn does not run and the argument is still the caller's.
- * Suspends  never.
+ * Returns   0; -ENOMEM; -ECANCELED if the group has been cancelled.  Of a group with
+ *           a limit also -ECANCELED or -ETIMEDOUT if the caller was told to stop
+ *           waiting, and -EAGAIN on a thread of the program's, which cannot wait.
+ *           After an error fn does not run and the argument is still the caller's.
+ * Suspends  if the group has a limit and is full.
  */
 COIR_API int coir_group_create_task(coir_group *group, coir_fn *fn, void *arg);
 COIR_API int coir_group_create_task_copy(coir_group *group, coir_fn *fn, const void *arg,
@@ -315,6 +364,9 @@ COIR_API void coir_group_cancel(coir_group *group);
  */
 COIR_API int coir_group_wait(coir_group *group);
 
+/* coir_group_cancel() and coir_group_wait(). */
+COIR_API int coir_group_cancel_wait(coir_group *group);
+
 /*
  * A shield: cancels and deadlines from outside are held back between begin and
  * end, for clean-up that must suspend.  Scopes begun inside work as ever; open
@@ -331,10 +383,13 @@ COIR_API int coir_group_wait(coir_group *group);
  * Suspends  never.
  */
 typedef struct coir_shield {
-    void *opaque_[6];
+    void *opaque_[8];
 } coir_shield;
 
 COIR_API void coir_shield_begin(coir_shield *shield);
+
+/* A shield that holds for so long, and then lets through what it held back. */
+COIR_API void coir_shield_begin_for(coir_shield *shield, coir_duration duration);
 COIR_API void coir_shield_end(coir_shield *shield);
 
 /*
@@ -370,6 +425,14 @@ COIR_API void coir_shield_end(coir_shield *shield);
         return coir_group_create_task(group, name##_entry_, arg);                      \
     }                                                                                  \
     struct coir_semicolon_
+
+/*
+ * GNU C and C++: call fn(&variable) when the variable's scope is left, however that
+ * happens.
+ *
+ *     COIR_CLEANUP(close_it) int fd = coir_accept(listener);
+ */
+#define COIR_CLEANUP(fn) __attribute__((cleanup(fn)))
 
 COIR_END_DECLS
 

@@ -23,6 +23,7 @@
 #ifndef COIR_TIME_H
 #define COIR_TIME_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "coir/defs.h"
@@ -126,6 +127,50 @@ COIR_API int coir_timeout_end(coir_timeout *timeout);
  * Suspends  never.
  */
 COIR_API int64_t coir_deadline(void);
+
+/*
+ * GNU C and C++: the statement that follows, under a deadline.  The scope closes
+ * itself, also on break, return and goto.
+ *
+ *     COIR_WITH_TIMEOUT(COIR_SECONDS(2))
+ *         n = coir_read(fd, buf, sizeof buf);
+ *     if (n == -ETIMEDOUT) ...
+ */
+#define COIR_WITH_TIMEOUT(duration) COIR_WITH_TIMEOUT_(duration, __LINE__)
+#define COIR_WITH_TIMEOUT_(duration, line) COIR_WITH_TIMEOUT__(duration, line)
+#define COIR_WITH_TIMEOUT__(duration, line)                                             \
+    for (struct coir_with_timeout_ with_timeout_##line                                  \
+             __attribute__((cleanup(coir_with_timeout_end_))) =                         \
+                 coir_with_timeout_none_();                                             \
+         coir_with_timeout_begin_(&with_timeout_##line, (duration));)
+
+struct coir_with_timeout_ {
+    coir_timeout timeout;
+    bool begun;
+};
+
+COIR_MAYBE_UNUSED static inline struct coir_with_timeout_ coir_with_timeout_none_(void)
+{
+    struct coir_with_timeout_ none;
+    none.begun = false;
+    return none;
+}
+
+COIR_MAYBE_UNUSED static inline bool coir_with_timeout_begin_(struct coir_with_timeout_ *with,
+                                                              coir_duration duration)
+{
+    if (with->begun)
+        return false;
+    coir_timeout_begin(&with->timeout, duration);
+    with->begun = true;
+    return true;
+}
+
+COIR_MAYBE_UNUSED static inline void coir_with_timeout_end_(struct coir_with_timeout_ *with)
+{
+    if (with->begun)
+        coir_timeout_end(&with->timeout);
+}
 
 COIR_END_DECLS
 

@@ -438,6 +438,9 @@ static struct {
     coir_timeout timeout;
     coir_shield shield;
     coir_group group;
+    coir_group_options options;
+    coir_future future;
+    coir_task *task;
     coir_call call;
     char buf[8];
     size_t done;
@@ -466,6 +469,12 @@ OUTSIDE(coir_sleep_until, coir_sleep_until(0))
 OUTSIDE(coir_gather_array, coir_gather_array(&own.call, 1))
 OUTSIDE(coir_gather_all, coir_gather_all(&own.call, 1))
 OUTSIDE_VOID(coir_group_init, coir_group_init(&own.group))
+OUTSIDE_VOID(coir_group_init_with, coir_group_init_with(&own.group, &own.options))
+OUTSIDE(coir_race, coir_race(&own.call, 1))
+OUTSIDE(coir_wait_any, coir_wait_any(&own.task, 1))
+OUTSIDE(coir_future_await, coir_future_await(&own.future, NULL))
+OUTSIDE(coir_wait_fd, coir_wait_fd(0, 1))
+OUTSIDE_VOID(coir_shield_begin_for, coir_shield_begin_for(&own.shield, 1))
 OUTSIDE_VOID(coir_shield_begin, coir_shield_begin(&own.shield))
 OUTSIDE_VOID(coir_timeout_begin, coir_timeout_begin(&own.timeout, 1))
 OUTSIDE_VOID(coir_timeout_begin_at, coir_timeout_begin_at(&own.timeout, 1))
@@ -501,6 +510,8 @@ Test(misuse, task_calls_outside_a_task)
         CALL(coir_create_task),  CALL(coir_create_task_copy), CALL(coir_create_task_with),
         CALL(coir_yield),        CALL(coir_check),            CALL(coir_gather_array),
         CALL(coir_gather_all),   CALL(coir_group_init),       CALL(coir_shield_begin),
+        CALL(coir_race),         CALL(coir_group_init_with),  CALL(coir_shield_begin_for),
+        CALL(coir_wait_any),     CALL(coir_future_await),
     };
     expect_aborts_outside(calls, LENGTH(calls));
 }
@@ -522,7 +533,7 @@ Test(misuse, io_calls_outside_a_task)
     static const struct outside calls[] = {
         CALL(coir_read),          CALL(coir_write), CALL(coir_read_exact), CALL(coir_write_all),
         CALL(coir_write_all_from), CALL(coir_close), CALL(coir_open),       CALL(coir_listen),
-        CALL(coir_accept),        CALL(coir_connect),
+        CALL(coir_accept),        CALL(coir_connect), CALL(coir_wait_fd),
     };
     expect_aborts_outside(calls, LENGTH(calls));
 }
@@ -570,11 +581,7 @@ OUTSIDE(coir_await, coir_await(lent.task))
 OUTSIDE(coir_wait_for, coir_wait_for(lent.task, COIR_SECONDS(1)))
 OUTSIDE(coir_cancel_await, coir_cancel_await(lent.task))
 OUTSIDE(coir_group_wait, coir_group_wait(lent.group))
-OUTSIDE(coir_group_create_task, coir_group_create_task(lent.group, return_zero, NULL))
-OUTSIDE(coir_group_create_task_copy,
-        coir_group_create_task_copy(lent.group, return_zero, own.buf, 1))
-OUTSIDE(coir_group_create_task_with,
-        coir_group_create_task_with(lent.group, NULL, return_zero, NULL))
+OUTSIDE(coir_group_cancel_wait, coir_group_cancel_wait(lent.group))
 OUTSIDE_VOID(coir_shield_end, coir_shield_end(lent.shield))
 OUTSIDE(coir_timeout_end, coir_timeout_end(lent.timeout))
 OUTSIDE_VOID(coir_timeout_reschedule, coir_timeout_reschedule(lent.timeout, 1))
@@ -585,10 +592,8 @@ Test(misuse, calls_on_a_tasks_things_from_a_foreign_thread)
         CALL(coir_await),
         CALL(coir_wait_for),
         CALL(coir_cancel_await),
-        CALL(coir_group_create_task),
-        CALL(coir_group_create_task_copy),
-        CALL(coir_group_create_task_with),
         CALL(coir_group_wait),
+        CALL(coir_group_cancel_wait),
         CALL(coir_shield_end),
         CALL(coir_timeout_end),
         CALL(coir_timeout_reschedule),

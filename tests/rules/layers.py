@@ -25,11 +25,13 @@ probe.h
 worker.h
 park
 cancel.h
+waiters.h
 group.h
 cancel
+waiters
 worker.c rescue tidy probe stall
 await
-group time blocking cpus debug error
+group future time blocking cpus debug error
 runtime
 """.split("\n")[1:-1]
 
