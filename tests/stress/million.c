@@ -19,7 +19,7 @@ enum { SANITIZED = 1 }; /* which takes memory and mappings of its own */
 enum { SANITIZED = 0 };
 #endif
 
-enum { BYTES_PER_TASK = 4600, MAPPINGS = 100, LEFT_PERCENT = 4, SKIPPED = 77 };
+enum { BYTES_PER_TASK = 4600, MAPPINGS = 100, LEFT_PERCENT = 5, SKIPPED = 77 };
 
 #define NEEDED_KIB (8l << 20) /* for a million */
 #define WATCHDOG_SECONDS 900
