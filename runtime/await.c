@@ -22,6 +22,7 @@
 #include "cancel.h"
 #include "group.h"
 #include "lend.h"
+#include "local.h"
 #include "park.h"
 #include "sys.h"
 #include "worker.h"
@@ -80,6 +81,12 @@ static __attribute__((noinline)) bool equip(struct coir_worker *worker, struct c
     return true;
 }
 
+static inline bool inherit(struct coir_worker *worker, struct coir_task *task)
+{
+    return LIKELY(!coir_load_relaxed(&coir_locals_inherited)) ||
+           coir_locals_inherit(worker->fiber->task, task);
+}
+
 struct coir_task *coir_task_make(struct coir_worker *worker, const coir_task_options *options,
                                  coir_fn *fn, const void *arg, void *site, uint64_t flags)
 {
@@ -91,7 +98,7 @@ struct coir_task *coir_task_make(struct coir_worker *worker, const coir_task_opt
     task->arg = (void *)(uintptr_t)arg;
     task->site = site;
     coir_store_relaxed(&task->shared, flags);
-    if (options && !equip(worker, task, options, arg)) {
+    if ((options && !equip(worker, task, options, arg)) || !inherit(worker, task)) {
         coir_task_free(&worker->runtime->tasks, &worker->tasks, task);
         return NULL;
     }
@@ -133,6 +140,10 @@ coir_task *coir_create_task(coir_fn *fn, void *arg)
     task->arg = arg;
     task->site = __builtin_return_address(0);
     coir_store_relaxed(&task->shared, 0);
+    if (UNLIKELY(!inherit(worker, task))) {
+        coir_task_free(&worker->runtime->tasks, &worker->tasks, task);
+        return NULL;
+    }
     coir_count(&worker->counters.spawned);
     coir_worker_push_new(worker, task);
     return task;
@@ -195,6 +206,8 @@ int coir_inline_run(struct coir_fiber *fiber, struct coir_task *task)
     if (UNLIKELY(task->scopes))
         coir_misuse("coir", "a timeout, shield or group was left open by a function that "
                             "has returned");
+    if (UNLIKELY(coir_load_relaxed(&task->shared) & COIR_TASK_LOCALS))
+        coir_locals_drop(task);
     fiber->depth--;
     fiber->task = below;
     if (coir_load_relaxed(&task->fiber))

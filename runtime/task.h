@@ -52,6 +52,7 @@
 
 struct coir_fiber;
 struct coir_group_state;
+struct coir_locals;
 struct coir_runtime;
 struct coir_scope;
 struct coir_worker;
@@ -62,6 +63,7 @@ struct coir_worker;
 #define COIR_TASK_MEMBER ((uint64_t)8)  /* of a group: released when it ends */
 #define COIR_TASK_PINNED ((uint64_t)16) /* never leaves its worker */
 #define COIR_TASK_EXTRA ((uint64_t)32)  /* has memory of its own behind `extra` */
+#define COIR_TASK_LOCALS ((uint64_t)1 << 58)  /* has task-locals */
 #define COIR_TASK_FOREIGN ((uint64_t)1 << 59) /* JOINER is a thread: see runner.c */
 #define COIR_TASK_WATCHED ((uint64_t)1 << 60) /* JOINER only looks: coir_wait_any() */
 #define COIR_TASK_LARGE ((uint64_t)1 << 62) /* needs a larger stack than others */
@@ -107,6 +109,7 @@ struct coir_task {
     uint32_t linked;              /* in the group's list */
     char numbered[16];            /* "Task-7", once asked for */
 
+    struct coir_locals *locals; /* with LOCALS */
     _Alignas(16) char copy[COIR_ARG_INLINE];
 };
 

@@ -17,6 +17,7 @@
 #include "cancel.h"
 #include "group.h"
 #include "lend.h"
+#include "local.h"
 #include "park.h"
 #include "parking.h"
 #include "rescue.h"
@@ -657,6 +658,8 @@ static void finish(struct coir_worker *worker, struct coir_task *task, int value
     uint64_t shared, kept;
 
     check_left(task);
+    if (__builtin_expect(coir_load_relaxed(&task->shared) & COIR_TASK_LOCALS, 0))
+        coir_locals_drop(task);
     if (coir_load_relaxed(&task->fiber))
         coir_store_relaxed(&task->fiber, NULL);
     if (coir_load_relaxed(&task->shared) & COIR_TASK_MEMBER) {

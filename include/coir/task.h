@@ -70,7 +70,7 @@ COIR_API COIR_MUST_USE coir_task *coir_create_task(coir_fn *fn, void *arg);
  * the task.  Pointers inside it are only borrowed; results written into it are
  * lost with it.  Up to COIR_ARG_INLINE bytes need no memory of their own.
  */
-#define COIR_ARG_INLINE 64
+#define COIR_ARG_INLINE 48
 COIR_API COIR_MUST_USE coir_task *coir_create_task_copy(coir_fn *fn, const void *arg,
                                                         size_t size);
 
@@ -391,6 +391,55 @@ COIR_API void coir_shield_begin(coir_shield *shield);
 /* A shield that holds for so long, and then lets through what it held back. */
 COIR_API void coir_shield_begin_for(coir_shield *shield, coir_duration duration);
 COIR_API void coir_shield_end(coir_shield *shield);
+
+/*
+ * Task-locals: values that belong to a task, under keys that belong to the program.
+ * (contextvars)  Every key chooses what a task has under it when it begins: nothing,
+ * what its creator has at that moment, or a copy of that.
+ *
+ *     static coir_local request_id;
+ *     coir_local_create(&request_id, &(coir_local_options){ .inherit = true });
+ */
+typedef unsigned coir_local;
+
+#define COIR_LOCAL_MAX 64 /* keys of a program */
+
+/* Every zero is a default. */
+typedef struct coir_local_options {
+    bool inherit;                /* a task begins with its creator's pointer */
+    void *(*copy)(void *value);  /* ... or with what this makes of it; called by the
+                                    creator, while it creates */
+    void (*destroy)(void *value); /* for what copy made, when the task ends; must not
+                                     suspend, and copy neither */
+} coir_local_options;
+
+/*
+ * Make a key.  Any thread, once for each key; keys are never given back.
+ *
+ * options   NULL: nothing is inherited.
+ *
+ * Returns   0; -ENOSPC after COIR_LOCAL_MAX keys.
+ * Suspends  never.
+ */
+COIR_API int coir_local_create(coir_local *ret_key, const coir_local_options *options);
+
+/*
+ * Give the calling task a value under a key; the value remains the program's.
+ *
+ * Tasks only.
+ *
+ * Returns   0; -EINVAL if there is no such key; -ENOMEM.
+ * Suspends  never.
+ */
+COIR_API int coir_local_set(coir_local key, void *value);
+
+/*
+ * The calling task's value.  Tasks only.
+ *
+ * Returns   what was set or inherited; NULL if nothing was.
+ * Suspends  never.
+ */
+COIR_API void *coir_local_get(coir_local key);
 
 /*
  * COIR_TASK_TYPE(fetch, struct fetch) declares `static int fetch(struct fetch

@@ -473,6 +473,8 @@ OUTSIDE_VOID(coir_group_init_with, coir_group_init_with(&own.group, &own.options
 OUTSIDE(coir_race, coir_race(&own.call, 1))
 OUTSIDE(coir_wait_any, coir_wait_any(&own.task, 1))
 OUTSIDE(coir_future_await, coir_future_await(&own.future, NULL))
+OUTSIDE(coir_local_get, coir_local_get(0))
+OUTSIDE(coir_local_set, coir_local_set(0, NULL))
 OUTSIDE(coir_to_thread, coir_to_thread(return_zero, NULL))
 OUTSIDE(coir_wait_fd, coir_wait_fd(0, 1))
 OUTSIDE_VOID(coir_shield_begin_for, coir_shield_begin_for(&own.shield, 1))
@@ -513,6 +515,7 @@ Test(misuse, task_calls_outside_a_task)
         CALL(coir_gather_all),   CALL(coir_group_init),       CALL(coir_shield_begin),
         CALL(coir_race),         CALL(coir_group_init_with),  CALL(coir_shield_begin_for),
         CALL(coir_wait_any),     CALL(coir_future_await),     CALL(coir_to_thread),
+        CALL(coir_local_get),    CALL(coir_local_set),
     };
     expect_aborts_outside(calls, LENGTH(calls));
 }

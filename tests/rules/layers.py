@@ -20,7 +20,7 @@ stack
 task
 runqueue handover inbox timer
 driver.h
-idle blocking.h parking lend
+idle blocking.h parking lend local.h
 probe.h
 worker.h
 park
@@ -31,7 +31,7 @@ cancel
 waiters
 worker.c rescue tidy probe stall
 await
-group future time blocking to cpus debug error
+group future local time blocking to cpus debug error
 lifecycle.h
 runtime runner
 """.split("\n")[1:-1]
