@@ -179,6 +179,8 @@ static void reap(struct ring *ring, unsigned most)
     io_uring_cq_advance(&ring->io, n);
     if (!ring->wake_armed)
         arm_wake(ring);
+    if (io_uring_sq_ready(&ring->io)) /* the kernel has not taken all of them */
+        coir_store_relaxed(&ring->pending, 1);
 }
 
 static bool uring_ready(struct coir_worker *worker)
