@@ -117,6 +117,8 @@ static void empty(struct coir_task_pool *pool, struct coir_task_slab *slab)
     slab->home = NULL;
     slab->home_count = 0;
     slab->used = 0;
+    if (pool->current == slab)
+        pool->current = NULL;
     slab->next_emptied = pool->emptied;
     pool->emptied = slab;
     coir_sys_madvise((char *)slab + PAGE_BYTES, SLAB_BYTES - PAGE_BYTES, MADV_DONTNEED);
@@ -147,13 +149,14 @@ static void take_chain_home(struct coir_task_pool *pool, struct coir_task *chain
     }
 }
 
-/* Take a batch, at most, of those at home; NULL if there are none. */
-static struct coir_task *take_from_home(struct coir_task_pool *pool, uint32_t *ret_count)
+/* Take some of those at home; NULL if there are none. */
+static struct coir_task *take_from_home(struct coir_task_pool *pool, uint32_t most,
+                                        uint32_t *ret_count)
 {
     struct coir_task *chain = NULL;
     uint32_t n = 0;
 
-    while (n < BATCH && pool->partial) {
+    while (n < most && pool->partial) {
         struct coir_task_slab *slab = pool->partial;
         struct coir_task *task = slab->home;
 
@@ -179,7 +182,7 @@ static bool refill(struct coir_task_pool *pool, struct coir_task_cache *cache)
         cache->count = BATCH;
         pool->batches = cache->free->site;
     } else {
-        cache->free = take_from_home(pool, &cache->count);
+        cache->free = take_from_home(pool, BATCH, &cache->count);
         if (!cache->free)
             cache->free = carve(pool, &cache->count);
     }
@@ -216,14 +219,14 @@ void coir_task_cache_spill(struct coir_task_pool *pool, struct coir_task_cache *
 
 struct coir_task *coir_task_alloc_foreign(struct coir_task_pool *pool)
 {
-    struct coir_task_cache *cache = &pool->foreign;
-    struct coir_task *task = NULL;
+    struct coir_task *task;
+    uint32_t n;
 
     pthread_mutex_lock(&pool->lock);
-    if (cache->free || refill(pool, cache)) {
-        task = cache->free;
-        cache->free = task->next;
-        cache->count--;
+    task = take_from_home(pool, 1, &n);
+    if (!task) {
+        take_chain_home(pool, carve(pool, &n));
+        task = take_from_home(pool, 1, &n);
     }
     pthread_mutex_unlock(&pool->lock);
     return task;

@@ -183,7 +183,6 @@ struct coir_task_pool {
     struct coir_task_slab *emptied; /* to be cut again */
     struct coir_task_slab *partial; /* that have free ones at home; and some others */
     struct coir_task *batches;      /* free ones, in batches linked by `site` */
-    struct coir_task_cache foreign; /* the stock of threads that are no workers */
 };
 
 void coir_task_pool_init(struct coir_task_pool *pool, struct coir_runtime *runtime);

@@ -130,6 +130,33 @@ Test(task, what_is_sorted_gives_its_memory_back_and_is_used_again)
     coir_task_pool_destroy(&pool);
 }
 
+/* Whether or not the last slab is cut up when all are sorted. */
+Test(task, any_number_is_sorted_and_used_again)
+{
+    enum { MOST = 1100 };
+    static struct coir_task *task[2 * MOST];
+
+    for (int count = 1; count <= MOST; count += 5) {
+        struct coir_task_pool pool;
+        struct coir_task_cache cache = { 0 };
+        int in_use = 0;
+
+        coir_task_pool_init(&pool, NULL);
+        for (int round = 0; round < 3; round++) {
+            for (int i = 0; i < count + round * count / 2; i++)
+                task[i] = use(&pool, &cache);
+            for (int i = 0; i < count + round * count / 2; i++)
+                coir_task_free(&pool, &cache, task[i]);
+            coir_task_cache_empty(&pool, &cache);
+            while (coir_task_pool_tidy(&pool))
+                ;
+        }
+        coir_task_pool_each(&pool, count_one, &in_use);
+        cr_assert_eq(in_use, 0);
+        coir_task_pool_destroy(&pool);
+    }
+}
+
 Test(task, sorting_leaves_those_alone_that_are_in_use)
 {
     enum { COUNT = 5000 };
