@@ -3,8 +3,9 @@
  *
  *     spawn_trees [seconds [seed]]
  *
- * Each runs for so many seconds (default 5), in rounds with one to eight
- * workers, prints its seed, counts exactly, and exits with 0 or 1.
+ * Each runs for so many seconds (default: STRESS_SECONDS in the environment, or 5),
+ * in rounds with one to eight workers, prints its seed, counts exactly, and exits
+ * with 0 or 1.
  */
 #ifndef TESTS_STRESS_STRESS_H
 #define TESTS_STRESS_STRESS_H
@@ -62,7 +63,8 @@ static UNUSED unsigned pick(uint64_t *state, unsigned n)
 static UNUSED void stress_begin(struct stress *stress, int argc, char **argv)
 {
     const char *slash = strrchr(argv[0], '/');
-    double seconds = argc > 1 ? atof(argv[1]) : 5;
+    const char *environment = getenv("STRESS_SECONDS");
+    double seconds = argc > 1 ? atof(argv[1]) : environment ? atof(environment) : 5;
     uint64_t seed = argc > 2 ? strtoull(argv[2], NULL, 0) : (uint64_t)time(NULL) * 1000003u;
 
     *stress = (struct stress){
