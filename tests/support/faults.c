@@ -134,6 +134,7 @@ const struct fault_info fault_kinds[FAULT_KINDS] = {
 };
 
 static struct fault_plan plans[2];
+static atomic_int plan_count;
 static atomic_bool counting;
 static atomic_ullong seen[FAULT_KINDS], made;
 static atomic_llong mapped;
@@ -143,7 +144,7 @@ void faults_begin(const struct fault_plan *plan)
     static const struct fault_plan none;
 
     plans[0] = plan ? *plan : none;
-    plans[1] = none;
+    atomic_store(&plan_count, 1);
     for (int i = 0; i < FAULT_KINDS; i++)
         atomic_store(&seen[i], 0);
     atomic_store(&made, 0);
@@ -154,6 +155,7 @@ void faults_begin(const struct fault_plan *plan)
 void faults_also(const struct fault_plan *plan)
 {
     plans[1] = *plan;
+    atomic_store(&plan_count, 2); /* the others read it from here on */
 }
 
 void faults_end(void)
@@ -189,7 +191,7 @@ static int fault(enum fault_kind kind)
     if (!atomic_load(&counting))
         return 0;
     n = atomic_fetch_add(&seen[kind], 1) + 1;
-    for (int i = 0; i < 2; i++)
+    for (int i = 0; i < atomic_load(&plan_count); i++)
         if (is_planned(&plans[i], kind, n)) {
             atomic_fetch_add(&made, 1);
             return plans[i].value;

@@ -83,7 +83,7 @@ struct fault_plan {
 void faults_begin(const struct fault_plan *plan);
 void faults_end(void);
 
-/* After faults_begin(), before anything else: a second plan beside the first. */
+/* After faults_begin(), once at most: a second plan beside the first. */
 void faults_also(const struct fault_plan *plan);
 
 /* Calls counted and calls failed, since faults_begin(). */
