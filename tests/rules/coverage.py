@@ -10,20 +10,10 @@ a reason why there is none.
 
 import re
 
-from rules import Report, arguments, public_functions, sources, strip
+from rules import Report, arguments, public_functions, test_names
 
 COLUMNS = ("success", "error", "cancelled_before", "cancelled_during", "cancelled_after", "null",
            "misuse")
-
-
-def tests(root):
-    """The names suite/test of every Test(), RunTest() and RunTestOn() in the sources."""
-    names = set()
-    for path in sources(root, "tests", suffixes=(".c", ".h")):
-        text = strip(path.read_text())
-        found = re.findall(r"\b(?:Run)?Test(?:On)?\((?:\s*\d+\s*,)?\s*(\w+)\s*,\s*(\w+)", text)
-        names |= {f"{suite}/{name}" for suite, name in found}
-    return names
 
 
 def rows(path):
@@ -36,7 +26,7 @@ def rows(path):
 def main():
     root, = arguments()
     report = Report()
-    functions, existing, covered = public_functions(root), tests(root), set()
+    functions, existing, covered = public_functions(root), test_names(root), set()
     for number, cells in rows(root / "tests/api/coverage.txt"):
         where = f"tests/api/coverage.txt:{number}"
         report.claim(len(cells) == 3, f"{where}: not `function | column | test`")

@@ -38,6 +38,16 @@ def public_functions(root):
     return names
 
 
+def test_names(root):
+    """The names suite/test of every Test(), RunTest() and RunTestOn() in the sources."""
+    names = set()
+    for path in sources(root, "tests", suffixes=(".c", ".h")):
+        text = strip(path.read_text())
+        found = re.findall(r"\b(?:Run)?Test(?:On)?\((?:\s*\d+\s*,)?\s*(\w+)\s*,\s*(\w+)", text)
+        names |= {f"{suite}/{name}" for suite, name in found}
+    return names
+
+
 def output(*command):
     return subprocess.run(command, check=True, capture_output=True, text=True).stdout
 
