@@ -8,14 +8,14 @@
  *
  * Codes with a meaning of coir's own:
  *
- *   -ECANCELED  the caller was cancelled
+ *   -ECANCELED  the caller was cancelled; or what it awaited
  *   -ETIMEDOUT  a deadline passed: a timeout scope's, or TCP's own;
  *               coir_timeout_end() tells which
  *   -EPIPE      the stream ended, or its other side is closed
  *   -EBADF      the descriptor is closed, also when it was closed while the
  *               operation was in flight
  *
- * -EINTR and -EAGAIN never come back, save -EAGAIN from calls named try_.
+ * -EINTR never comes back, and -EAGAIN only where a call's own comment has it.
  */
 #ifndef COIR_ERROR_H
 #define COIR_ERROR_H

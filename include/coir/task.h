@@ -251,10 +251,11 @@ COIR_BEGIN_DECLS
  *
  * Tasks only.
  *
- * Returns   the index of the call that won; if all failed, the error that came last
- *           in time; -ECANCELED or -ETIMEDOUT if the caller was told to stop and no
- *           call succeeded all the same; -EINVAL if n is 0; -ENOMEM.
- * Suspends  always.
+ * Returns   the index of the call that won, also if the caller was told to stop
+ *           meanwhile; if none succeeded, the error of a call's own that came last in
+ *           time; -ECANCELED or -ETIMEDOUT if there is none, as the caller was told to
+ *           stop; -EINVAL if n is 0; -ENOMEM.
+ * Suspends  unless n is 0.
  */
 COIR_API int coir_race(coir_call *calls, size_t n);
 

@@ -82,6 +82,26 @@ RunTest(group_limit, a_creator_that_waits_is_told_of_the_groups_cancel)
     return 0;
 }
 
+static int create_one_more(void *group)
+{
+    return coir_group_create_task(group, sleep_forever, NULL);
+}
+
+RunTest(group_limit, a_task_that_waits_for_room_is_told_when_it_is_cancelled)
+{
+    coir_group group;
+    coir_group_init_with(&group, &(coir_group_options){ .limit = 1 });
+    cr_assert_eq(coir_group_create_task(&group, sleep_forever, NULL), 0);
+    coir_task *creator = coir_create_task(create_one_more, &group);
+    let_them_wait();
+    cr_assert_eq(coir_cancel_await(creator), -ECANCELED);
+    creator = coir_create_task(create_one_more, &group);
+    let_them_wait();
+    coir_group_cancel(&group);
+    cr_assert_eq(coir_await(creator), -ECANCELED);
+    return coir_group_wait(&group);
+}
+
 static int fail_after_a_while(void *arg)
 {
     int rc = coir_sleep(COIR_MILLISECONDS(1));
