@@ -646,29 +646,31 @@ static int epoll_submit(struct coir_worker *worker, struct coir_op *op)
 static void epoll_cancel(struct coir_worker *worker, struct coir_op *op)
 {
     struct set *set = set_of(worker);
-    struct waiter *waiter = (struct waiter *)(uintptr_t)op->id;
-    struct place *place = waiter->place;
 
     enter(set);
-    end_soon(set, waiter);
-    settle(set, place, ~0u);
+    if (!coir_load_relaxed(&op->done)) { /* a handler may have been before us */
+        struct waiter *waiter = (struct waiter *)(uintptr_t)op->id;
+        struct place *place = waiter->place;
+        end_soon(set, waiter);
+        settle(set, place, ~0u);
+    }
     leave(set);
 }
 
 static void epoll_cancel_fd(struct coir_worker *worker, int fd)
 {
     struct set *set = set_of(worker);
-    struct place *place = find_place(set, fd);
+    struct place *place;
 
-    if (!place)
-        return;
     enter(set);
-    for (int side = 0; side < SIDES; side++)
+    place = find_place(set, fd);
+    for (int side = 0; place && side < SIDES; side++)
         for (struct waiter *waiter = place->first[side], *next; waiter; waiter = next) {
             next = waiter->next;
             end_soon(set, waiter);
         }
-    settle(set, place, ~0u);
+    if (place)
+        settle(set, place, ~0u);
     leave(set);
 }
 
