@@ -498,7 +498,6 @@ static void settle_collected(struct set *set)
     }
 }
 
-
 static void settle_all(struct set *set)
 {
     settle_collected(set);

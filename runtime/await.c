@@ -98,7 +98,9 @@ struct coir_task *coir_task_make(struct coir_worker *worker, const coir_task_opt
     task->arg = (void *)(uintptr_t)arg;
     task->site = site;
     coir_store_relaxed(&task->shared, flags);
-    if ((options && !equip(worker, task, options, arg)) || !inherit(worker, task)) {
+    if (!inherit(worker, task) || (options && !equip(worker, task, options, arg))) {
+        if (coir_load_relaxed(&task->shared) & COIR_TASK_LOCALS)
+            coir_locals_drop(task);
         coir_task_free(&worker->runtime->tasks, &worker->tasks, task);
         return NULL;
     }

@@ -6,9 +6,9 @@
  * tidies: once in COIR_TIDY_EVERY_NS its own stock, by putting its free stacks and
  * descriptors into the pools, and shrinking what is larger than it need be; and a
  * batch of the pools' descriptors and old stacks at a time (task.h, stack.h),
- * looking for work between two batches.  It lets itself be woken for that, until there is no more to do: at most
- * once for its own stock after it has worked, and then while the pool has stacks
- * that grow old.
+ * looking for work between two batches.  It lets itself be woken for that, until
+ * there is no more to do: at most once for its own stock after it has worked, and
+ * then while the pool has stacks that grow old.
  *
  * So what nobody has used for two or three seconds goes back to the system, and a
  * runtime that has been idle for longer sleeps undisturbed.

@@ -760,14 +760,14 @@ static bool anything_given(struct coir_runtime *runtime)
     return false;
 }
 
-/* Whether another worker that is awake has more than `most` items queued. */
-static bool somebody_has_work(struct coir_worker *worker, int64_t most)
+/* Whether another worker that is awake has more queued than it will run next. */
+static bool somebody_has_work(struct coir_worker *worker)
 {
     struct coir_runtime *runtime = worker->runtime;
 
     for (int i = 0; i < runtime->worker_count; i++) {
         struct coir_worker *other = &runtime->workers[i];
-        if (other != worker && coir_runqueue_length_hint(&other->queue) > most &&
+        if (other != worker && coir_runqueue_length_hint(&other->queue) > 1 &&
             coir_load_relaxed(&other->state) == COIR_WORKER_AWAKE)
             return true;
     }
@@ -947,7 +947,7 @@ static bool sleep_in_driver(struct coir_worker *worker, bool was_last)
         coir_sys_membarrier(MEMBARRIER_CMD_PRIVATE_EXPEDITED);
     }
     if (has_own_work(worker, coir_sys_now()) || anything_given(runtime) ||
-        (was_last && somebody_has_work(worker, 1))) {
+        (was_last && somebody_has_work(worker))) {
         worker->looked_out = false;
         return coir_idle_retract(&runtime->idle, &worker->state);
     }

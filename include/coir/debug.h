@@ -51,7 +51,7 @@ typedef struct coir_stats {
     uint64_t timers_cancelled;
     uint64_t stacks_mapped;
     uint64_t stacks_unmapped;
-    uint64_t jobs_queued; /* calls given to the blocking pool */
+    uint64_t jobs_queued; /* calls given to threads that may block */
     uint64_t jobs_done;
     int64_t workers;      /* in a task: of this run; outside: 0 */
 } coir_stats;

@@ -61,9 +61,9 @@ typedef struct coir_options {
     coir_duration shutdown_grace; /* default 10 s; COIR_FOREVER waits */
     int blocking_threads; /* at most, for coir_to_thread(); default 32 */
     int cpu_pinning;    /* 1: each worker stays on the CPU it started on */
-    int rescue_signal;  /* sent to a worker that computes while tasks wait in its
-                           queue: 0 is SIGURG; SIGCHLD and SIGWINCH will do, too;
-                           -1 sends none */
+    int rescue_signal;  /* sent to a worker that computes, or sits in a system call,
+                           while tasks, timers or operations wait for it: 0 is
+                           SIGURG; SIGCHLD and SIGWINCH will do, too; -1: none */
     int stall_ms;       /* > 0: a task that keeps its worker for so long, without a
                            call that lets others run, is named on stderr, with its
                            backtrace, now and after each further second.  Without a

@@ -16,7 +16,6 @@
  * AddressSanitizer, no memory.  A second run in the same process, without faults, must
  * then succeed.
  */
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -29,6 +28,7 @@
 #include <time.h>
 
 #include "scenarios.h"
+#include "support/entries.h"
 #include "support/faults.h"
 
 #if defined(__has_feature)
@@ -77,18 +77,6 @@ static void watch(void)
 
     sigaction(SIGALRM, &action, NULL);
     alarm(SECONDS_MOST);
-}
-
-static int count_entries(const char *path)
-{
-    DIR *directory = opendir(path);
-    int n = 0;
-
-    must(directory);
-    while (readdir(directory))
-        n++;
-    closedir(directory);
-    return n;
 }
 
 /* A thread that has been joined is listed for a moment longer.  ThreadSanitizer has

@@ -10,7 +10,6 @@
 #ifndef TESTS_STRESS_STRESS_H
 #define TESTS_STRESS_STRESS_H
 
-#include <dirent.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <stdatomic.h>
@@ -21,6 +20,7 @@
 #include <unistd.h>
 
 #include "coir.h"
+#include "support/entries.h"
 
 #ifndef COIR_TEST_SCALE
 #define COIR_TEST_SCALE 1
@@ -88,17 +88,6 @@ static UNUSED int run_round(struct stress *stress, coir_fn *fn, void *arg)
 {
     coir_options options = { .workers = 1 + (int)pick(&stress->random, 8) };
     return coir_run_with(&options, fn, arg);
-}
-
-static UNUSED int count_entries(const char *path)
-{
-    DIR *directory = opendir(path);
-    int n = 0;
-    must(directory);
-    while (readdir(directory))
-        n++;
-    closedir(directory);
-    return n;
 }
 
 /* What holds after every run. */

@@ -7,7 +7,6 @@
  * thread, no task, operation, timer or stack.  A test that ends by a signal or
  * exits does not come so far.
  */
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -22,6 +21,7 @@
 
 #include "coir.h"
 #include "support/check.h"
+#include "support/entries.h"
 
 /* A unit test may be linked without the part that counts. */
 #pragma weak coir_dump
@@ -125,18 +125,6 @@ static void stop_watchdog(void)
     pthread_cond_signal(&watchdog.changed);
     pthread_mutex_unlock(&watchdog.mutex);
     pthread_join(watchdog.thread, NULL);
-}
-
-/* How many entries /proc/self/fd or /proc/self/task has. */
-static int count_entries(const char *path)
-{
-    DIR *dir = opendir(path);
-    cr_assert(dir != NULL, "%s: %s", path, strerror(errno));
-    int n = 0;
-    for (struct dirent *entry; (entry = readdir(dir));)
-        n += entry->d_name[0] != '.';
-    closedir(dir);
-    return n;
 }
 
 static void list_descriptors(char *buf, size_t size)
