@@ -19,7 +19,6 @@ enum {
     GAMES = 20,    /* in a run */
     OF_THEM = 3,   /* raced, or waited for any */
     ERRORS = 1000, /* a future's own are below -ERRORS */
-    CANCELS_LEAST = 20000 / COIR_TEST_SCALE,
 };
 
 static _Atomic(uint64_t) cancels, refusals, deadlines, settlements, submissions;
@@ -473,12 +472,14 @@ static void begin_game(struct game *game, uint64_t *random)
         coir_future_init(game->promises[i].future);
         atomic_store(&game->promises[i].holders, WAITERS / PROMISES);
     }
-    for (int i = 0; i < WAITERS; i++) {
-        struct waiter *waiter = &game->waiters[i];
-        *waiter = (struct waiter){ .game = game, .promise = &game->promises[i % PROMISES],
-                                    .random = next_random(random) };
-        waiter->task = coir_create_task(wait_somehow, waiter);
-    }
+    for (int i = 0; i < WAITERS; i++)
+        game->waiters[i] = (struct waiter){ .game = game,
+                                            .promise = &game->promises[i % PROMISES],
+                                            .random = next_random(random) };
+    pthread_mutex_lock(&game->handles); /* some cancel others at once */
+    for (int i = 0; i < WAITERS; i++)
+        game->waiters[i].task = coir_create_task(wait_somehow, &game->waiters[i]);
+    pthread_mutex_unlock(&game->handles);
 }
 
 static void end_game(struct game *game)
@@ -560,7 +561,7 @@ int main(int argc, char **argv)
     int descriptors;
     stress_begin(&stress, argc, argv);
     descriptors = count_entries("/proc/self/fd");
-    while (stress_goes_on(&stress) || atomic_load(&cancels) < CANCELS_LEAST) {
+    while (storm_goes_on(&stress, atomic_load(&cancels))) {
         uint64_t random = next_random(&stress.random);
         must(run_round(&stress, storm, &random) == 0);
         must(atomic_load(&accepted_late) == atomic_load(&ran_late));
