@@ -119,10 +119,11 @@ static int reason_of(const struct walk *walk)
     return walk->cancelled ? -ECANCELED : walk->late ? -ETIMEDOUT : 0;
 }
 
-/* Tell the groups that the owner has been refused for a reason from outside. */
-static void tell_groups(struct coir_fiber *fiber)
+/* Tell the groups, from `scope` outwards, that a call of their owner's has been refused
+   for a reason from outside of them. */
+static void tell_groups(struct coir_fiber *fiber, struct coir_scope *scope)
 {
-    for (struct coir_scope *scope = fiber->task->scopes; scope; scope = scope->outer) {
+    for (; scope; scope = scope->outer) {
         if (scope->kind == COIR_SCOPE_SHIELD &&
             !coir_load_relaxed(&((struct coir_timeout_state *)scope)->late))
             return;
@@ -145,7 +146,7 @@ static __attribute__((noinline)) int pending_slow(struct coir_fiber *fiber)
         return 0;
     if (reason == -ETIMEDOUT)
         walk.late->scope.told = 1;
-    tell_groups(fiber);
+    tell_groups(fiber, fiber->task->scopes);
     return reason;
 }
 
@@ -170,6 +171,8 @@ int coir_cancel_pending_outside(struct coir_fiber *fiber, struct coir_scope *sco
     reason = reason_of(&walk);
     if (tell && reason == -ETIMEDOUT)
         walk.late->scope.told = 1;
+    if (tell && reason)
+        tell_groups(fiber, scope->outer);
     return reason;
 }
 
