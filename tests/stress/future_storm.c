@@ -153,6 +153,8 @@ static int meddle_in_a_task(void *arg)
     struct meddler *meddler = arg;
     for (int i = 0; i < MEDDLES; i++) {
         meddle(meddler->game, &meddler->random);
+        if (pick(&meddler->random, 1000) == 0)
+            compute_for(COIR_MILLISECONDS(2));
         if (pick(&meddler->random, 32) == 0)
             must(coir_sleep(COIR_MICROSECONDS(pick(&meddler->random, 30))) == 0);
         else

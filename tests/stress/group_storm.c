@@ -166,6 +166,8 @@ static int be_a_member(struct node *node)
         cancel_house(node->house);
         return coir_yield();
     default:
+        if (pick(&node->random, 500) == 0)
+            compute_for(COIR_MILLISECONDS(2));
         return coir_yield();
     }
 }

@@ -80,6 +80,14 @@ static UNUSED void stress_begin(struct stress *stress, int argc, char **argv)
     fflush(stdout);
 }
 
+/* Keep the worker from everything else, so that others have to look after it. */
+static UNUSED void compute_for(coir_duration duration)
+{
+    int64_t end = coir_now() + duration;
+    while (coir_now() < end)
+        ;
+}
+
 /* Whether there is time for another round; at least one is played. */
 static UNUSED bool stress_goes_on(struct stress *stress)
 {
