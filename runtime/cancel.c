@@ -135,11 +135,30 @@ static void tell_groups(struct coir_fiber *fiber, struct coir_scope *scope)
     }
 }
 
+/* A task below that runs a member of its group inline, in coir_group_wait(),
+   cannot look by itself whether it should stop, and tell the other members. */
+static void pass_on(struct coir_fiber *fiber)
+{
+    for (struct coir_task *task = fiber->task->next; task; task = task->next) {
+        struct coir_group_state *group = (struct coir_group_state *)task->scopes;
+        struct walk walk = { 0 };
+
+        if (!group || group->scope.kind != COIR_SCOPE_GROUP ||
+            !coir_load_relaxed(&group->waited_for) || coir_group_is_cancelled(group))
+            continue;
+        walk_task(fiber, task, group->scope.outer, &walk);
+        if (reason_of(&walk))
+            coir_group_cancel((coir_group *)group);
+    }
+}
+
 static __attribute__((noinline)) int pending_slow(struct coir_fiber *fiber)
 {
     struct walk walk = { 0 };
     int reason;
 
+    if (fiber->depth)
+        pass_on(fiber);
     walk_from(fiber, fiber->task->scopes, &walk);
     reason = reason_of(&walk);
     if (!reason)
@@ -209,23 +228,6 @@ static bool arm(struct coir_fiber *fiber)
         }
     }
     return true;
-}
-
-/* A task below that runs a member of its group inline, in coir_group_wait(),
-   cannot look by itself whether it should stop, and tell the other members. */
-static void pass_on(struct coir_fiber *fiber)
-{
-    for (struct coir_task *task = fiber->task->next; task; task = task->next) {
-        struct coir_group_state *group = (struct coir_group_state *)task->scopes;
-        struct walk walk = { 0 };
-
-        if (!group || group->scope.kind != COIR_SCOPE_GROUP ||
-            !coir_load_relaxed(&group->waited_for) || coir_group_is_cancelled(group))
-            continue;
-        walk_task(fiber, task, group->scope.outer, &walk);
-        if (reason_of(&walk))
-            coir_group_cancel((coir_group *)group);
-    }
 }
 
 int coir_cancel_prepare(struct coir_fiber *fiber)
