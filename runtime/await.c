@@ -206,8 +206,7 @@ int coir_inline_run(struct coir_fiber *fiber, struct coir_task *task)
     fiber->depth++;
     value = task->fn(task->arg);
     if (UNLIKELY(task->scopes))
-        coir_misuse("coir", "a timeout, shield or group was left open by a function that "
-                            "has returned");
+        coir_misuse_left_open("coir");
     if (UNLIKELY(coir_load_relaxed(&task->shared) & COIR_TASK_LOCALS))
         coir_locals_drop(task);
     fiber->depth--;

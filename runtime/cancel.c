@@ -119,10 +119,11 @@ static int reason_of(const struct walk *walk)
     return walk->cancelled ? -ECANCELED : walk->late ? -ETIMEDOUT : 0;
 }
 
-/* Tell the groups that the owner has been refused for a reason from outside. */
-static void tell_groups(struct coir_fiber *fiber)
+/* Tell the groups, from `scope` outwards, that a call of their owner's has been refused
+   for a reason from outside of them. */
+static void tell_groups(struct coir_fiber *fiber, struct coir_scope *scope)
 {
-    for (struct coir_scope *scope = fiber->task->scopes; scope; scope = scope->outer) {
+    for (; scope; scope = scope->outer) {
         if (scope->kind == COIR_SCOPE_SHIELD &&
             !coir_load_relaxed(&((struct coir_timeout_state *)scope)->late))
             return;
@@ -134,18 +135,37 @@ static void tell_groups(struct coir_fiber *fiber)
     }
 }
 
+/* A task below that runs a member of its group inline, in coir_group_wait(),
+   cannot look by itself whether it should stop, and tell the other members. */
+static void pass_on(struct coir_fiber *fiber)
+{
+    for (struct coir_task *task = fiber->task->next; task; task = task->next) {
+        struct coir_group_state *group = (struct coir_group_state *)task->scopes;
+        struct walk walk = { 0 };
+
+        if (!group || group->scope.kind != COIR_SCOPE_GROUP ||
+            !coir_load_relaxed(&group->waited_for) || coir_group_is_cancelled(group))
+            continue;
+        walk_task(fiber, task, group->scope.outer, &walk);
+        if (reason_of(&walk))
+            coir_group_cancel((coir_group *)group);
+    }
+}
+
 static __attribute__((noinline)) int pending_slow(struct coir_fiber *fiber)
 {
     struct walk walk = { 0 };
     int reason;
 
+    if (fiber->depth)
+        pass_on(fiber);
     walk_from(fiber, fiber->task->scopes, &walk);
     reason = reason_of(&walk);
     if (!reason)
         return 0;
     if (reason == -ETIMEDOUT)
         walk.late->scope.told = 1;
-    tell_groups(fiber);
+    tell_groups(fiber, fiber->task->scopes);
     return reason;
 }
 
@@ -170,6 +190,8 @@ int coir_cancel_pending_outside(struct coir_fiber *fiber, struct coir_scope *sco
     reason = reason_of(&walk);
     if (tell && reason == -ETIMEDOUT)
         walk.late->scope.told = 1;
+    if (tell && reason)
+        tell_groups(fiber, scope->outer);
     return reason;
 }
 
@@ -208,23 +230,6 @@ static bool arm(struct coir_fiber *fiber)
     return true;
 }
 
-/* A task below that runs a member of its group inline, in coir_group_wait(),
-   cannot look by itself whether it should stop, and tell the other members. */
-static void pass_on(struct coir_fiber *fiber)
-{
-    for (struct coir_task *task = fiber->task->next; task; task = task->next) {
-        struct coir_group_state *group = (struct coir_group_state *)task->scopes;
-        struct walk walk = { 0 };
-
-        if (!group || group->scope.kind != COIR_SCOPE_GROUP ||
-            !coir_load_relaxed(&group->waited_for) || coir_group_is_cancelled(group))
-            continue;
-        walk_task(fiber, task, group->scope.outer, &walk);
-        if (reason_of(&walk))
-            coir_group_cancel((coir_group *)group);
-    }
-}
-
 int coir_cancel_prepare(struct coir_fiber *fiber)
 {
     struct walk walk = { 0 };
@@ -257,6 +262,8 @@ void coir_scope_open(struct coir_scope *scope, enum coir_scope_kind kind, const 
     struct coir_fiber *fiber = coir_fiber_of_caller(function);
     struct coir_task *task = fiber->task;
 
+    if (task->scopes == scope)
+        coir_misuse_left_open(function); /* the last time this was called */
     scope->kind = kind;
     scope->told = 0;
     scope->task = task;

@@ -635,8 +635,7 @@ struct coir_worker *coir_worker_switch_away(struct coir_worker *worker, enum coi
 static void check_left(struct coir_task *task)
 {
     if (__builtin_expect(task->scopes != NULL, 0))
-        coir_misuse("coir", "a timeout, shield or group was left open by a function that "
-                            "has returned");
+        coir_misuse_left_open("coir");
 }
 
 static void tell_joiner(uint64_t shared)
