@@ -267,7 +267,8 @@ COIR_API int coir_race(coir_call *calls, size_t n);
  *         tasks[i] = NULL;
  *     }
  *
- * tasks     Handles stay the caller's; NULL entries are skipped.
+ * tasks     Handles stay the caller's; NULL entries are skipped.  Nobody else may wait
+ *           for one of them meanwhile: that aborts.
  *
  * Tasks only.
  *

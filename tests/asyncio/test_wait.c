@@ -232,6 +232,41 @@ Test(misuse, wait_any_by_two_tasks_at_once)
     assert_aborted(&outcome, "coir_wait_any", NULL);
 }
 
+/* Many, so that both have looked at all before either is known to wait. */
+struct start_line {
+    coir_task *tasks[500];
+    atomic_int ready;
+};
+
+static int wait_for_any_when_both_are_ready(void *arg)
+{
+    struct start_line *line = arg;
+    atomic_fetch_add(&line->ready, 1);
+    while (atomic_load(&line->ready) < 2)
+        ;
+    return coir_wait_any(line->tasks, LENGTH(line->tasks));
+}
+
+static int wait_for_any_on_two_workers(UNUSED void *arg)
+{
+    struct start_line line = { .ready = 0 };
+    for (size_t i = 0; i < LENGTH(line.tasks); i++)
+        line.tasks[i] = coir_create_task(sleep_forever, NULL);
+    let_them_wait();
+    return coir_gather(COIR_CALL(wait_for_any_when_both_are_ready, &line),
+                       COIR_CALL(wait_for_any_when_both_are_ready, &line));
+}
+
+Test(misuse, wait_any_by_two_workers_at_once)
+{
+    setenv("COIR_WORKERS", "2", 1);
+    for (int i = 0; i < check_scale(10); i++) {
+        coir_fn *body = wait_for_any_on_two_workers;
+        struct outcome outcome = in_child(run_culprit_process, &body);
+        assert_aborted(&outcome, "coir_wait_any", NULL);
+    }
+}
+
 /* --------------------------------------------------------------- shield --- */
 
 /* test_tasks.BaseTaskTests.test_shield_result, test_shield_exception,
