@@ -257,6 +257,8 @@ void coir_scope_open(struct coir_scope *scope, enum coir_scope_kind kind, const 
     struct coir_fiber *fiber = coir_fiber_of_caller(function);
     struct coir_task *task = fiber->task;
 
+    if (task->scopes == scope)
+        coir_misuse(function, "it is open already");
     scope->kind = kind;
     scope->told = 0;
     scope->task = task;
