@@ -1,7 +1,7 @@
 /*
  * Groups, after asyncio's tests of TaskGroup: see cpython.txt.
  */
-#include "api/in_run.h"
+#include "api/forked.h"
 
 static int fail_with_eio(UNUSED void *arg)
 {
@@ -182,7 +182,7 @@ static int own_one_that_fails_anyway(void *arg)
     return owner->next_call;
 }
 
-/* test_taskgroups.TestTaskGroup.test_error_and_cancel (3.13) */
+/* test_taskgroups.TestTaskGroup.test_error_and_cancel */
 RunTest(group, a_failure_and_a_cancel_at_once_give_the_error_and_then_the_cancel)
 {
     struct owner owner = { 0 };
@@ -196,7 +196,7 @@ RunTest(group, a_failure_and_a_cancel_at_once_give_the_error_and_then_the_cancel
 
 /* ---------------------------------------------------- two that fail, and --- */
 
-/* test_taskgroups.TestTaskGroup.test_nested_groups_both_cancelled (3.13) */
+/* test_taskgroups.TestTaskGroup.test_nested_groups_both_cancelled */
 RunTest(group, and_the_group_around_it_that_both_fail_give_each_its_own_error)
 {
     int edom = -EDOM;
@@ -251,7 +251,7 @@ static int create_a_failure(void *arg)
     return creator->slept;
 }
 
-/* test_taskgroups.TestTaskGroup.test_cancels_task_if_created_during_creation (3.14) */
+/* test_taskgroups.TestTaskGroup.test_cancels_task_if_created_during_creation */
 RunTest(group, a_member_is_told_of_the_failure_of_one_that_it_created)
 {
     coir_group group;
@@ -284,4 +284,20 @@ RunTest(group, a_member_that_cancels_itself_and_ends_so_has_failed)
     cr_assert_eq(atomic_load(&told), 1);
     cr_assert_eq(coir_yield(), 0);
     return 0;
+}
+
+/* --------------------------------------------------------------- misuse --- */
+
+static int init_twice(UNUSED void *arg)
+{
+    coir_group group;
+    coir_group_init(&group);
+    coir_group_init(&group);
+    return coir_group_wait(&group);
+}
+
+/* test_taskgroups.TestTaskGroup.test_taskgroup_already_entered */
+Test(misuse, init_of_a_group_that_is_open)
+{
+    expect_abort(init_twice, "coir_group_init");
 }

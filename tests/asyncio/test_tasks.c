@@ -282,19 +282,6 @@ RunTest(local, that_changes_after_a_task_was_created_is_for_the_task_as_it_was)
     return 0;
 }
 
-/* run_coroutine_threadsafe() takes the context of the thread that calls; a task that
-   is submitted begins with nothing, also if a task submits it. */
-RunTest(local, is_not_inherited_by_a_task_that_is_submitted)
-{
-    int x;
-    struct look look = { .found = &x };
-    make_key();
-    cr_assert_eq(coir_local_set(inherited, &x), 0);
-    cr_assert_eq(coir_await(coir_submit(coir_current_runner(), look_and_leave, &look)), 0);
-    cr_assert_null(look.found);
-    return 0;
-}
-
 static int get_on_a_thread(UNUSED void *arg)
 {
     return coir_local_get(inherited) != NULL;

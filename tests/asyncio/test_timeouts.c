@@ -2,7 +2,7 @@
  * Timeout scopes and coir_wait_for(), after asyncio's tests of timeout() and
  * wait_for(): see cpython.txt.
  */
-#include "api/in_run.h"
+#include "api/forked.h"
 
 static void spin_until(int64_t when)
 {
@@ -85,6 +85,35 @@ RunTest(timeout, rescheduled_and_then_cancelled_has_not_expired)
     cr_assert_eq(self.slept, -ECANCELED);
     cr_assert_eq(self.timed_out, 0);
     return 0;
+}
+
+static int begin_twice(UNUSED void *arg)
+{
+    coir_timeout limit;
+    coir_timeout_begin(&limit, COIR_SECONDS(1000));
+    coir_timeout_begin(&limit, COIR_SECONDS(1000));
+    return coir_timeout_end(&limit);
+}
+
+/* test_timeouts.TimeoutTests.test_timeout_already_entered */
+Test(misuse, timeout_begin_of_a_scope_that_is_open)
+{
+    expect_abort(begin_twice, "coir_timeout_begin");
+}
+
+static int reschedule_too_late(UNUSED void *arg)
+{
+    coir_timeout limit;
+    coir_timeout_begin(&limit, COIR_SECONDS(1000));
+    coir_timeout_end(&limit);
+    coir_timeout_reschedule(&limit, COIR_FOREVER);
+    return 0;
+}
+
+/* test_timeouts.TimeoutTests.test_timeout_finished */
+Test(misuse, timeout_reschedule_of_a_scope_that_has_ended)
+{
+    expect_abort(reschedule_too_late, "coir_timeout_reschedule");
 }
 
 /* ------------------------------------------------------------ wait_for --- */

@@ -183,7 +183,7 @@ RunTest(wait_any, that_is_cancelled_lets_the_task_go_on_to_its_end)
     return 0;
 }
 
-/* test_waitfor.WaitForShieldTests.test_zero_timeout, test_shielded_timeout (3.12) */
+/* test_waitfor.WaitForShieldTests.test_zero_timeout, test_shielded_timeout */
 RunTest(wait_any, that_is_late_lets_the_task_go_on_to_its_end)
 {
     coir_duration limits[] = { 0, COIR_MILLISECONDS(1) };
@@ -200,7 +200,7 @@ RunTest(wait_any, that_is_late_lets_the_task_go_on_to_its_end)
     return 0;
 }
 
-/* test_waitfor.WaitForShieldTests.test_none_timeout (3.12) */
+/* test_waitfor.WaitForShieldTests.test_none_timeout */
 RunTest(wait_any, of_one_task_gives_it_when_it_has_ended_and_await_its_value)
 {
     struct one one;
@@ -257,6 +257,7 @@ static int wait_for_any_on_two_workers(UNUSED void *arg)
                        COIR_CALL(wait_for_any_when_both_are_ready, &line));
 }
 
+/* test_tasks.BaseTaskTests.test_as_completed_concurrent, where nobody comes first. */
 Test(misuse, wait_any_by_two_workers_at_once)
 {
     setenv("COIR_WORKERS", "2", 1);
