@@ -163,6 +163,30 @@ RunTestOn(1, order, a_sleep_of_nothing_lets_the_others_run_once, .init = forget_
     return coir_await(other);
 }
 
+static uint64_t timers_cancelled(void)
+{
+    coir_stats stats;
+    coir_stats_get(&stats);
+    return stats.timers_cancelled;
+}
+
+static int sleep_long(UNUSED void *arg)
+{
+    return coir_sleep(COIR_SECONDS(1000));
+}
+
+/* test_tasks.BaseTaskTests.test_sleep_cancel, test_task_cancel_sleeping_task */
+RunTestOn(1, sleep, that_is_cancelled_gives_its_timer_up, .init = forget_debug)
+{
+    uint64_t before = timers_cancelled();
+    coir_task *task = coir_create_task(sleep_long, NULL);
+    cr_assert_eq(coir_yield(), 0);
+    cr_assert_eq(timers_cancelled(), before);
+    cr_assert_eq(coir_cancel_await(task), -ECANCELED);
+    cr_assert_eq(timers_cancelled(), before + 1);
+    return 0;
+}
+
 /* -------------------------------------------------------- several runs --- */
 
 struct abroad {
