@@ -263,7 +263,7 @@ void coir_scope_open(struct coir_scope *scope, enum coir_scope_kind kind, const 
     struct coir_task *task = fiber->task;
 
     if (task->scopes == scope)
-        coir_misuse_left_open(function); /* the last time this was called */
+        coir_misuse(function, "open already, or left open by a function that has returned");
     scope->kind = kind;
     scope->told = 0;
     scope->task = task;
