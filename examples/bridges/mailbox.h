@@ -28,6 +28,8 @@ struct mailbox {
 };
 
 int mailbox_open(struct mailbox *box);
+
+/* Of a mailbox that is closed.  A post is refused, as long as the memory is there. */
 void mailbox_destroy(struct mailbox *box);
 
 /* Any task.  Returns 0; or why the mailbox is closed: the errand will not be run. */

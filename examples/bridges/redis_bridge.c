@@ -151,7 +151,7 @@ static int drive(void *arg)
     mailbox_close(&bridge->mailbox, bridge->reason);
     if (bridge->context)
         redisAsyncFree(bridge->context);
-    return rc;
+    return rc < 0 ? rc : 0;
 }
 
 /* What tasks call. */
