@@ -22,6 +22,9 @@ static void check_top_scope(const char *function, struct coir_fiber *fiber, cons
                               "has returned");
 }
 
+/* Refuses whatever is asked for in a forked child. */
+static struct coir_fiber nobodys = { .stopping = &coir_forked };
+
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wframe-address"
 
@@ -29,8 +32,11 @@ struct coir_fiber *coir_fiber_of_caller(const char *function)
 {
     struct coir_worker *worker = coir_current_worker();
 
-    if (__builtin_expect(!worker || !coir_worker_is_running_task(worker), 0))
+    if (__builtin_expect(!worker || !coir_worker_is_running_task(worker), 0)) {
+        if (coir_is_forked())
+            return &nobodys;
         coir_misuse(function, "called outside a task");
+    }
     if (__builtin_expect(worker->fiber->task->scopes != NULL, 0))
         check_top_scope(function, worker->fiber, __builtin_frame_address(1));
     return worker->fiber;
