@@ -380,9 +380,10 @@ static bool take_interrupt(struct coir_runtime *runtime)
 
 static void return_interrupt(struct coir_runtime *runtime)
 {
-    if (runtime->has_interrupt)
-        coir_interrupt_return();
-    runtime->has_interrupt = false;
+    if (!runtime->has_interrupt)
+        return;
+    runtime->has_interrupt = false; /* before another thread may take it */
+    coir_interrupt_return();
 }
 
 /* The main task. */
