@@ -29,7 +29,8 @@ waiters.h
 group.h
 cancel
 waiters
-worker.c rescue tidy probe stall
+interrupt
+worker.c rescue tidy probe stall fork
 await
 group future local time blocking to cpus debug error
 lifecycle.h
