@@ -69,6 +69,23 @@ static COIR_RACY const char *state_of(struct coir_task *task, struct coir_fiber 
     return coir_load_relaxed(&fiber->state) == COIR_FIBER_PARKED ? "waiting" : "running";
 }
 
+/* What it waits for.  Held, so that this is there as long as it is looked at. */
+static bool tell_wait(struct coir_task *task, struct coir_fiber *fiber,
+                      char buf[COIR_WAIT_TEXT_MAX])
+{
+    const char *reason;
+    bool waits;
+
+    if (!coir_park_hold(fiber))
+        return false;
+    reason = coir_load_relaxed(&fiber->reason);
+    waits = fiber->task == task && reason; /* it may be another's by now */
+    if (waits)
+        coir_wait_describe(buf, reason, coir_load_relaxed(&fiber->object));
+    coir_park_release(fiber);
+    return waits;
+}
+
 struct dump {
     int fd;
     const char *title;                /* not yet written, or NULL */
@@ -88,10 +105,9 @@ static COIR_RACY void dump_task(struct coir_task *task, void *arg)
 {
     struct dump *dump = arg;
     struct coir_fiber *fiber = coir_load_relaxed(&task->fiber);
-    const char *reason = fiber ? coir_load_relaxed(&fiber->reason) : NULL;
     const char *state = state_of(task, fiber);
     uint64_t shared = coir_load_relaxed(&task->shared);
-    char line[256];
+    char line[320], wait[COIR_WAIT_TEXT_MAX];
     int n;
 
     if (task == dump->leave_out || (dump->only_left && (shared & COIR_TASK_DONE)))
@@ -102,9 +118,8 @@ static COIR_RACY void dump_task(struct coir_task *task, void *arg)
     n = snprintf(line, sizeof line, "  task '%s' (%p, created at %p): %s%s",
                  coir_task_name(task), (void *)(uintptr_t)task->fn, task->site, state,
                  shared & COIR_TASK_CANCELLED ? ", cancelled" : "");
-    if (reason && strcmp(state, "waiting") == 0 && n < (int)sizeof line)
-        n += snprintf(line + n, sizeof line - (size_t)n, ", for %s %p", reason,
-                      coir_load_relaxed(&fiber->object));
+    if (fiber && tell_wait(task, fiber, wait))
+        n += snprintf(line + n, sizeof line - (size_t)n, ", for %s", wait);
     write_line(dump->fd, line, n, sizeof line);
 }
 
@@ -113,6 +128,7 @@ void coir_debug_dump_left(struct coir_runtime *runtime, const char *title, int f
     struct dump dump = { fd, title, runtime->main_task, true };
 
     coir_task_pool_each(&runtime->tasks, dump_task, &dump);
+    coir_autopsies_write(runtime, true, fd);
 }
 
 /* Backtraces.  They are taken under the lock of the pool, and written, which takes
@@ -210,12 +226,17 @@ static void dump_runtime(struct coir_runtime *runtime, int fd)
 
 void coir_dump(int fd)
 {
+    bool walks;
+
     pthread_mutex_lock(&lock);
     for (struct coir_runtime *runtime = runtimes; runtime; runtime = runtime->next)
         dump_runtime(runtime, fd);
-    if (coir_backtrace_load()) /* which may be what hangs: so it comes last */
-        for (struct coir_runtime *runtime = runtimes; runtime; runtime = runtime->next)
+    walks = coir_backtrace_load(); /* which may be what hangs: so it comes last */
+    for (struct coir_runtime *runtime = runtimes; runtime; runtime = runtime->next) {
+        coir_autopsies_write(runtime, false, fd);
+        if (walks)
             dump_backtraces(runtime, fd);
+    }
     pthread_mutex_unlock(&lock);
 }
 

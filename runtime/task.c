@@ -292,6 +292,8 @@ void coir_task_drop_extra(struct coir_task_pool *pool, struct coir_task *task)
 {
     struct coir_task_extra *extra = task->extra;
 
+    if (coir_load_relaxed(&task->shared) & COIR_TASK_AUTOPSY)
+        pool->drop_autopsy(task);
     pthread_mutex_lock(&pool->lock); /* under which the dump reads names */
     task->extra = NULL;
     coir_store_relaxed(&task->number, 0);
