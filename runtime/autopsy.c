@@ -11,9 +11,7 @@
 #include "sys.h"
 #include "worker.h"
 
-#define AUTOPSIES_MOST 128
 #define SPELL_NS 100000000
-#define NOTES_PER_SPELL 64
 
 /* What a note may take of the stack of a task, and what libunwind may. */
 #if defined(COIR_ASAN) || defined(COIR_TSAN)
@@ -123,9 +121,12 @@ void coir_wait_describe(char buf[COIR_WAIT_TEXT_MAX], const char *wait, const vo
 
 /* The list.  The lock is held. */
 
-void coir_autopsies_init(struct coir_autopsies *autopsies)
+void coir_autopsies_init(struct coir_autopsies *autopsies, bool thorough)
 {
     pthread_mutex_init(&autopsies->lock, NULL);
+    autopsies->thorough = thorough;
+    autopsies->most = thorough ? 1024 : 128;
+    autopsies->per_spell = thorough ? 1024 : 64;
 }
 
 static void take_out(struct coir_autopsies *autopsies, struct coir_autopsy *autopsy)
@@ -155,7 +156,7 @@ static struct coir_autopsy *one_for(struct coir_autopsies *autopsies, coir_autop
 {
     struct coir_autopsy *autopsy = coir_load_relaxed(place);
 
-    if (!autopsy && autopsies->count >= AUTOPSIES_MOST)
+    if (!autopsy && autopsies->count >= autopsies->most)
         autopsy = autopsies->oldest;
     if (autopsy)
         take_from(autopsies, autopsy);
@@ -223,19 +224,18 @@ static bool may_note(struct coir_autopsies *autopsies, const struct coir_worker 
 
     if (now - coir_load_relaxed(&autopsies->since) >= SPELL_NS) {
         coir_store_relaxed(&autopsies->since, now);
-        coir_store_relaxed(&autopsies->left, NOTES_PER_SPELL);
+        coir_store_relaxed(&autopsies->left, autopsies->per_spell);
     }
     return coir_load_relaxed(&autopsies->left) > 0 && coir_sub_relaxed(&autopsies->left, 1) > 0;
 }
 
-static bool is_wanted(struct coir_autopsies *autopsies)
+bool coir_autopsy_is_wanted(struct coir_runtime *runtime)
 {
+    struct coir_autopsies *autopsies = &runtime->autopsies;
     struct coir_worker *worker;
     struct coir_fiber *fiber = running_fiber(&worker);
 
-    if (fiber && !has_room(fiber, ROOM))
-        return false;
-    return autopsies->thorough || may_note(autopsies, worker);
+    return !(fiber && !has_room(fiber, ROOM)) && may_note(autopsies, worker);
 }
 
 /* Noting.  The lock is held. */
@@ -379,9 +379,10 @@ static void note_wait(struct coir_autopsies *autopsies, struct coir_task *task, 
 
 void coir_autopsy_cancels(struct coir_task *task, const struct coir_blame *blame)
 {
-    struct coir_autopsies *autopsies = &coir_task_runtime(task)->autopsies;
+    struct coir_runtime *runtime = coir_task_runtime(task);
+    struct coir_autopsies *autopsies = &runtime->autopsies;
 
-    if (!is_wanted(autopsies))
+    if (!coir_autopsy_is_wanted(runtime))
         return;
     pthread_mutex_lock(&autopsies->lock);
     note_cancel(autopsies, &task->autopsy, task, false, blame);
@@ -392,9 +393,10 @@ void coir_autopsy_cancels(struct coir_task *task, const struct coir_blame *blame
 void coir_autopsy_cancels_group(coir_autopsy_place *place, struct coir_task *owner,
                                 const struct coir_blame *blame)
 {
-    struct coir_autopsies *autopsies = &coir_task_runtime(owner)->autopsies;
+    struct coir_runtime *runtime = coir_task_runtime(owner);
+    struct coir_autopsies *autopsies = &runtime->autopsies;
 
-    if (!is_wanted(autopsies))
+    if (!coir_autopsy_is_wanted(runtime))
         return;
     pthread_mutex_lock(&autopsies->lock);
     note_cancel(autopsies, place, owner, true, blame);
@@ -413,8 +415,6 @@ void coir_autopsy_ends_wait(struct coir_fiber *fiber, const char *wait, const vo
     struct coir_task *task = fiber->task, *above = NULL;
     struct coir_autopsies *autopsies = &coir_task_runtime(task)->autopsies;
 
-    if (!is_wanted(autopsies))
-        return;
     pthread_mutex_lock(&autopsies->lock);
     for (; task; above = task, task = task == blame->at ? NULL : task->next) {
         if (above && (coir_load_relaxed(&above->shared) & COIR_TASK_MEMBER)) {

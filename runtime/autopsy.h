@@ -13,12 +13,12 @@
  *                                               was not noted by a canceller
  *
  * A note belongs to a task, or to an open group, whose field points to it, and goes
- * when that does.  There are AUTOPSIES_MOST in a run; then the oldest makes room.  All
- * of them are read, written, and taken away under one lock.
+ * when that does.  All of them are read, written, and taken away under one lock.
  *
- * Cancelling a million tasks must not take longer for it: beyond a number in each tenth
- * of a second nothing is noted.  Nor where memory is short, or the stack.  With
- * COIR_DEBUG=autopsy there is no such limit.
+ * Cancelling a million tasks must neither take longer for it nor more memory.  In each
+ * tenth of a second 64 notes are made, and beyond 128 the oldest makes room for the
+ * next; with COIR_DEBUG=autopsy 1024.  Where memory is short, or the stack, nothing is
+ * noted.
  *
  * The backtraces follow the frame pointers, on the task's own stack, which takes no
  * longer than the rest: they are right for this library, up to who called it, and from
@@ -68,12 +68,14 @@ struct coir_autopsies {
     pthread_mutex_t lock;
     struct coir_autopsy *oldest, *newest;
     uint32_t count;
-    bool thorough; /* COIR_DEBUG=autopsy */
-    COIR_ATOMIC(int64_t) since; /* so many may still be noted in the tenth of a second */
-    COIR_ATOMIC(int32_t) left;  /* that began then */
+    uint32_t most;
+    int32_t per_spell; /* of a tenth of a second */
+    bool thorough;     /* backtraces are libunwind's */
+    COIR_ATOMIC(int64_t) since; /* the spell began, */
+    COIR_ATOMIC(int32_t) left;  /* in which so many may still be noted */
 };
 
-void coir_autopsies_init(struct coir_autopsies *autopsies);
+void coir_autopsies_init(struct coir_autopsies *autopsies, bool thorough);
 void coir_autopsies_destroy(struct coir_autopsies *autopsies);
 
 /* The task is about to be cancelled.  Any thread. */
@@ -83,7 +85,11 @@ void coir_autopsy_cancels(struct coir_task *task, const struct coir_blame *blame
 void coir_autopsy_cancels_group(coir_autopsy_place *place, struct coir_task *owner,
                                 const struct coir_blame *blame);
 
-/* The running fiber's wait, as coir_park() was told of it, ends for a reason. */
+/* Whether there is room for a note, of which there is one less then. */
+bool coir_autopsy_is_wanted(struct coir_runtime *runtime);
+
+/* The running fiber's wait, as coir_park() was told of it, ends for a reason.  If it is
+   wanted. */
 void coir_autopsy_ends_wait(struct coir_fiber *fiber, const char *wait, const void *object,
                             const struct coir_blame *blame);
 

@@ -299,6 +299,8 @@ static __attribute__((noinline)) void note(struct coir_fiber *fiber, const struc
 {
     struct coir_blame why;
 
+    if (!coir_autopsy_is_wanted(coir_task_runtime(fiber->task)))
+        return;
     blame(walk, &why);
     why.frame = frame;
     coir_autopsy_ends_wait(fiber, wait, object, &why);

@@ -168,7 +168,6 @@ static int configure(struct coir_runtime *runtime, const coir_options *options)
     runtime->inline_tasks = !has_word(debug, "noinline");
     runtime->migrate = has_word(debug, "migrate");
     runtime->report = has_word(debug, "report");
-    runtime->autopsies.thorough = has_word(debug, "autopsy");
     runtime->rescue_signal = options->rescue_signal < 0 ? 0
                              : options->rescue_signal ? options->rescue_signal : SIGURG;
     runtime->pin_cpus = options->cpu_pinning;
@@ -348,7 +347,7 @@ static int create(const coir_options *options, struct coir_runtime **ret_runtime
     memset(runtime, 0, sizeof *runtime);
     coir_task_pool_init(&runtime->tasks, runtime);
     runtime->tasks.drop_autopsy = coir_autopsy_drop;
-    coir_autopsies_init(&runtime->autopsies);
+    coir_autopsies_init(&runtime->autopsies, has_word(getenv("COIR_DEBUG"), "autopsy"));
     coir_blocking_init(&runtime->blocking[COIR_BLOCKING_NAMES], NAME_THREADS);
     coir_blocking_init(&runtime->blocking[COIR_BLOCKING_DRIVER], DRIVER_THREADS);
     coir_blocking_init(&runtime->blocking[COIR_BLOCKING_CALLS], CALL_THREADS);
