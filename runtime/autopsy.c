@@ -352,7 +352,8 @@ static void note_cancel(struct coir_autopsies *autopsies, coir_autopsy_place *pl
     autopsy->of_cancel = true;
 }
 
-static void note_wait(struct coir_autopsies *autopsies, struct coir_task *task, int reason,
+/* wait: NULL if a call was refused. */
+static void note_told(struct coir_autopsies *autopsies, struct coir_task *task, int reason,
                       const char *wait, const void *object, const struct coir_blame *blame)
 {
     struct coir_autopsy *autopsy = coir_load_relaxed(&task->autopsy);
@@ -371,7 +372,7 @@ static void note_wait(struct coir_autopsies *autopsies, struct coir_task *task, 
     autopsy->reason = reason;
     autopsy->wait = wait;
     autopsy->object = object;
-    note_person(&autopsy->object_task, task_of(wait, object));
+    note_person(&autopsy->object_task, wait ? task_of(wait, object) : NULL);
     note_backtrace(&autopsy->backtrace, blame->frame, autopsies->thorough);
 }
 
@@ -409,6 +410,17 @@ static int reason_for(struct coir_task *task, const struct coir_blame *blame)
                                                                                     : -ECANCELED;
 }
 
+void coir_autopsy_refuses(struct coir_fiber *fiber, const struct coir_blame *blame)
+{
+    struct coir_task *task = fiber->task;
+    struct coir_autopsies *autopsies = &coir_task_runtime(task)->autopsies;
+
+    pthread_mutex_lock(&autopsies->lock);
+    note_told(autopsies, task, reason_for(task, blame), NULL, NULL, blame);
+    pthread_mutex_unlock(&autopsies->lock);
+    coir_or_acq_rel(&task->shared, COIR_TASK_AUTOPSY);
+}
+
 void coir_autopsy_ends_wait(struct coir_fiber *fiber, const char *wait, const void *object,
                             const struct coir_blame *blame)
 {
@@ -424,7 +436,7 @@ void coir_autopsy_ends_wait(struct coir_fiber *fiber, const char *wait, const vo
             wait = "await";
             object = above;
         }
-        note_wait(autopsies, task, reason_for(task, blame), wait, object, blame);
+        note_told(autopsies, task, reason_for(task, blame), wait, object, blame);
         coir_or_acq_rel(&task->shared, COIR_TASK_AUTOPSY);
     }
     pthread_mutex_unlock(&autopsies->lock);
@@ -504,10 +516,12 @@ static void write_title(const struct coir_autopsy *autopsy, int fd)
         n = snprintf(line, sizeof line, "  task '%s' (created at %p) was %s %.3f s ago",
                      autopsy->whose.name, autopsy->whose.created,
                      autopsy->reason ? "told to stop" : "cancelled", ago);
-    if (autopsy->reason) {
+    if (autopsy->reason)
+        n += snprintf(line + n, sizeof line - (size_t)n, " (%s), %s",
+                      coir_err_name(autopsy->reason), autopsy->wait ? "waiting for " : "at a call");
+    if (autopsy->reason && autopsy->wait) {
         describe(wait, sizeof wait, autopsy->wait, autopsy->object, autopsy->object_task.name);
-        n += snprintf(line + n, sizeof line - (size_t)n, " (%s), waiting for %s",
-                      coir_err_name(autopsy->reason), wait);
+        n += snprintf(line + n, sizeof line - (size_t)n, "%s", wait);
     }
     write_line(fd, line, n, sizeof line);
 }
@@ -519,7 +533,9 @@ static void write_one(const struct coir_autopsy *autopsy, int fd)
     write_title(autopsy, fd);
     write_cause(&autopsy->cause, fd);
     if (autopsy->reason && autopsy->backtrace.count) {
-        write_line(fd, line, snprintf(line, sizeof line, "    it waited in"), sizeof line);
+        write_line(fd, line,
+                   snprintf(line, sizeof line, "    it %s in", autopsy->wait ? "waited" : "was"),
+                   sizeof line);
         coir_backtrace_write(&autopsy->backtrace, fd);
     }
     if (autopsy->cause.backtrace.count) {

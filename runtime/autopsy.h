@@ -12,6 +12,10 @@
  *                                               note the wait, and the cause, if that
  *                                               was not noted by a canceller
  *
+ * A task that does not wait at that moment is told by its next call, which is refused.
+ * Then that call is noted: the first of each timeout, and of a cancel if nothing was
+ * noted by a canceller.
+ *
  * A note belongs to a task, or to an open group, whose field points to it, and goes
  * when that does.  All of them are read, written, and taken away under one lock.
  *
@@ -92,6 +96,9 @@ bool coir_autopsy_is_wanted(struct coir_runtime *runtime);
    wanted. */
 void coir_autopsy_ends_wait(struct coir_fiber *fiber, const char *wait, const void *object,
                             const struct coir_blame *blame);
+
+/* The same for a call of it that is refused. */
+void coir_autopsy_refuses(struct coir_fiber *fiber, const struct coir_blame *blame);
 
 /* What it belongs to goes.  Of a group only if something was noted. */
 void coir_autopsy_drop(struct coir_task *task);

@@ -133,60 +133,6 @@ static int reason_of(const struct walk *walk)
     return walk->cancelled ? -ECANCELED : walk->late ? -ETIMEDOUT : 0;
 }
 
-/* Tell the groups that the owner has been refused for a reason from outside. */
-static void tell_groups(struct coir_fiber *fiber)
-{
-    for (struct coir_scope *scope = fiber->task->scopes; scope; scope = scope->outer) {
-        if (scope->kind == COIR_SCOPE_SHIELD &&
-            !coir_load_relaxed(&((struct coir_timeout_state *)scope)->late))
-            return;
-        if (scope->kind == COIR_SCOPE_GROUP) {
-            struct walk outside = { 0 };
-            walk_from(fiber, scope->outer, &outside);
-            scope->told |= reason_of(&outside) != 0;
-        }
-    }
-}
-
-static __attribute__((noinline)) int pending_slow(struct coir_fiber *fiber)
-{
-    struct walk walk = { 0 };
-    int reason;
-
-    walk_from(fiber, fiber->task->scopes, &walk);
-    reason = reason_of(&walk);
-    if (!reason)
-        return 0;
-    if (reason == -ETIMEDOUT)
-        walk.late->scope.told = 1;
-    tell_groups(fiber);
-    return reason;
-}
-
-int coir_cancel_pending(struct coir_fiber *fiber)
-{
-    return coir_cancel_certainly_none(fiber) ? 0 : pending_slow(fiber);
-}
-
-int coir_cancel_deliver(struct coir_fiber *fiber, int reason)
-{
-    int pending = coir_cancel_pending(fiber);
-
-    return pending ? pending : reason;
-}
-
-int coir_cancel_pending_outside(struct coir_fiber *fiber, struct coir_scope *scope, bool tell)
-{
-    struct walk walk = { 0 };
-    int reason;
-
-    walk_task(fiber, scope->task, scope->outer, &walk);
-    reason = reason_of(&walk);
-    if (tell && reason == -ETIMEDOUT)
-        walk.late->scope.told = 1;
-    return reason;
-}
-
 /* What a walk has found, to be told. */
 
 static void blame_timeout(const struct coir_timeout_state *timeout, struct coir_blame *blame)
@@ -231,6 +177,82 @@ void coir_cancel_why(struct coir_fiber *fiber, struct coir_task *task, struct co
 
     walk_task(fiber, task, scope, &walk);
     blame(&walk, ret_blame);
+}
+
+/* wait: of coir_park(); NULL: a call is refused.  frame: where that was found. */
+static __attribute__((noinline)) void note(struct coir_fiber *fiber, const struct walk *walk,
+                                           const char *wait, const void *object,
+                                           const void *frame)
+{
+    struct coir_blame why;
+
+    if (!coir_autopsy_is_wanted(coir_task_runtime(fiber->task)))
+        return;
+    blame(walk, &why);
+    why.frame = frame;
+    if (wait)
+        coir_autopsy_ends_wait(fiber, wait, object, &why);
+    else
+        coir_autopsy_refuses(fiber, &why);
+}
+
+/* Tell the groups that the owner has been refused for a reason from outside. */
+static void tell_groups(struct coir_fiber *fiber)
+{
+    for (struct coir_scope *scope = fiber->task->scopes; scope; scope = scope->outer) {
+        if (scope->kind == COIR_SCOPE_SHIELD &&
+            !coir_load_relaxed(&((struct coir_timeout_state *)scope)->late))
+            return;
+        if (scope->kind == COIR_SCOPE_GROUP) {
+            struct walk outside = { 0 };
+            walk_from(fiber, scope->outer, &outside);
+            scope->told |= reason_of(&outside) != 0;
+        }
+    }
+}
+
+/* refused: the frame of a call that is, for the first time for all that is known. */
+static __attribute__((noinline)) int pending_slow(struct coir_fiber *fiber, const void *refused)
+{
+    struct walk walk = { 0 };
+    int reason;
+
+    walk_from(fiber, fiber->task->scopes, &walk);
+    reason = reason_of(&walk);
+    if (!reason)
+        return 0;
+    if (refused && (reason == -ETIMEDOUT ? !walk.late->scope.told
+                                         : !coir_load_relaxed(&fiber->task->autopsy)))
+        note(fiber, &walk, NULL, NULL, refused);
+    if (reason == -ETIMEDOUT)
+        walk.late->scope.told = 1;
+    tell_groups(fiber);
+    return reason;
+}
+
+int coir_cancel_pending(struct coir_fiber *fiber)
+{
+    return coir_cancel_certainly_none(fiber) ? 0
+                                             : pending_slow(fiber, __builtin_frame_address(0));
+}
+
+int coir_cancel_deliver(struct coir_fiber *fiber, int reason)
+{
+    int pending = pending_slow(fiber, NULL);
+
+    return pending ? pending : reason;
+}
+
+int coir_cancel_pending_outside(struct coir_fiber *fiber, struct coir_scope *scope, bool tell)
+{
+    struct walk walk = { 0 };
+    int reason;
+
+    walk_task(fiber, scope->task, scope->outer, &walk);
+    reason = reason_of(&walk);
+    if (tell && reason == -ETIMEDOUT)
+        walk.late->scope.told = 1;
+    return reason;
 }
 
 /* Make the fiber findable for those who cancel its tasks. */
@@ -291,19 +313,6 @@ static void pass_on(struct coir_fiber *fiber)
         if (reason_of(&walk))
             pass_on_to(group, &walk);
     }
-}
-
-static __attribute__((noinline)) void note(struct coir_fiber *fiber, const struct walk *walk,
-                                           const char *wait, const void *object,
-                                           const void *frame)
-{
-    struct coir_blame why;
-
-    if (!coir_autopsy_is_wanted(coir_task_runtime(fiber->task)))
-        return;
-    blame(walk, &why);
-    why.frame = frame;
-    coir_autopsy_ends_wait(fiber, wait, object, &why);
 }
 
 int coir_cancel_prepare(struct coir_fiber *fiber, const char *wait, const void *object)
