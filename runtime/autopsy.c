@@ -115,8 +115,11 @@ static int describe(char *buf, size_t cap, const char *wait, const void *object,
 void coir_wait_describe(char buf[COIR_WAIT_TEXT_MAX], const char *wait, const void *object)
 {
     struct coir_task *task = task_of(wait, object);
+    char name[COIR_NAME_MAX + 1] = "";
 
-    describe(buf, COIR_WAIT_TEXT_MAX, wait, object, task ? coir_task_name(task) : "");
+    if (task)
+        coir_task_copy_name(task, name);
+    describe(buf, COIR_WAIT_TEXT_MAX, wait, object, name);
 }
 
 /* The list.  The lock is held. */
@@ -240,13 +243,13 @@ bool coir_autopsy_is_wanted(struct coir_runtime *runtime)
 
 /* Noting.  The lock is held. */
 
-static void note_person(struct person *person, const struct coir_task *task)
+static void note_person(struct person *person, struct coir_task *task)
 {
     person->name[0] = '\0';
     person->created = NULL;
     if (!task)
         return;
-    snprintf(person->name, sizeof person->name, "%s", coir_task_name(task));
+    coir_task_copy_name(task, person->name);
     person->created = task->site;
 }
 

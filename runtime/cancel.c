@@ -180,9 +180,9 @@ void coir_cancel_why(struct coir_fiber *fiber, struct coir_task *task, struct co
 }
 
 /* wait: of coir_park(); NULL: a call is refused.  frame: where that was found. */
-static __attribute__((noinline)) void note(struct coir_fiber *fiber, const struct walk *walk,
-                                           const char *wait, const void *object,
-                                           const void *frame)
+static __attribute__((noinline)) void note_reason(struct coir_fiber *fiber,
+                                                  const struct walk *walk, const char *wait,
+                                                  const void *object, const void *frame)
 {
     struct coir_blame why;
 
@@ -223,7 +223,7 @@ static __attribute__((noinline)) int pending_slow(struct coir_fiber *fiber, cons
         return 0;
     if (refused && (reason == -ETIMEDOUT ? !walk.late->scope.told
                                          : !coir_load_relaxed(&fiber->task->autopsy)))
-        note(fiber, &walk, NULL, NULL, refused);
+        note_reason(fiber, &walk, NULL, NULL, refused);
     if (reason == -ETIMEDOUT)
         walk.late->scope.told = 1;
     tell_groups(fiber);
@@ -327,7 +327,7 @@ int coir_cancel_prepare(struct coir_fiber *fiber, const char *wait, const void *
     reason = reason_of(&walk);
     if (!reason)
         return arm(fiber) ? 0 : -ENOMEM;
-    note(fiber, &walk, wait, object, __builtin_frame_address(0));
+    note_reason(fiber, &walk, wait, object, __builtin_frame_address(0));
     return reason;
 }
 

@@ -22,28 +22,9 @@ static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static struct coir_runtime *runtimes;
 static coir_stats ended;
 
-static COIR_ATOMIC(uint32_t) numbers;
-
 /* Names. */
 
-#define NAME_BYTES 16
 #define TRACES_MOST 100
-
-/* "Task-N" lives where a copied argument may not be: in a table of its own that
-   is kept small by giving the name only to tasks that are asked for it. */
-static const char *number_name(coir_task *task, char *buf)
-{
-    uint32_t number = coir_load_relaxed(&task->number), none = 0;
-
-    if (!number) {
-        number = coir_add_relaxed(&numbers, 1) + 1;
-        if (!coir_cas_acq_rel(&task->number, &none, number))
-            number = none;
-        coir_or_acq_rel(&task->shared, COIR_TASK_NUMBERED);
-    }
-    snprintf(buf, NAME_BYTES, "Task-%u", number);
-    return buf;
-}
 
 const char *coir_task_name(const coir_task *handle)
 {
@@ -53,7 +34,8 @@ const char *coir_task_name(const coir_task *handle)
         return "none";
     if ((coir_load_acquire(&task->shared) & COIR_TASK_EXTRA) && task->extra->name[0])
         return task->extra->name;
-    return number_name(task, task->numbered);
+    snprintf(task->numbered, sizeof task->numbered, "Task-%u", coir_task_number(task));
+    return task->numbered;
 }
 
 /* The dump. */
@@ -107,7 +89,7 @@ static COIR_RACY void dump_task(struct coir_task *task, void *arg)
     struct coir_fiber *fiber = coir_load_relaxed(&task->fiber);
     const char *state = state_of(task, fiber);
     uint64_t shared = coir_load_relaxed(&task->shared);
-    char line[320], wait[COIR_WAIT_TEXT_MAX];
+    char line[320], wait[COIR_WAIT_TEXT_MAX], name[COIR_NAME_MAX + 1];
     int n;
 
     if (task == dump->leave_out || (dump->only_left && (shared & COIR_TASK_DONE)))
@@ -115,8 +97,9 @@ static COIR_RACY void dump_task(struct coir_task *task, void *arg)
     if (dump->title)
         coir_sys_write(dump->fd, dump->title, strlen(dump->title));
     dump->title = NULL;
-    n = snprintf(line, sizeof line, "  task '%s' (%p, created at %p): %s%s",
-                 coir_task_name(task), (void *)(uintptr_t)task->fn, task->site, state,
+    coir_task_copy_name(task, name);
+    n = snprintf(line, sizeof line, "  task '%s' (%p, created at %p): %s%s", name,
+                 (void *)(uintptr_t)task->fn, task->site, state,
                  shared & COIR_TASK_CANCELLED ? ", cancelled" : "");
     if (fiber && tell_wait(task, fiber, wait))
         n += snprintf(line + n, sizeof line - (size_t)n, ", for %s", wait);
@@ -169,7 +152,7 @@ static void collect_trace(struct coir_task *task, void *arg)
     traces->more = traces->count == TRACES_MOST;
     if (traces->more || !trace_waiting(task, &trace->backtrace))
         return;
-    snprintf(trace->name, sizeof trace->name, "%s", coir_task_name(task));
+    coir_task_copy_name(task, trace->name);
     traces->count++;
 }
 

@@ -212,6 +212,12 @@ bool coir_task_pool_tidy(struct coir_task_pool *pool);
 void coir_task_pool_each(struct coir_task_pool *pool, void (*fn)(struct coir_task *, void *),
                          void *arg);
 
+/* What a task without a name of its own is called by; given when first asked for. */
+uint32_t coir_task_number(struct coir_task *task);
+
+/* coir_task_name(), which is the task's own to call: its string has one place. */
+void coir_task_copy_name(struct coir_task *task, char buf[COIR_NAME_MAX + 1]);
+
 struct coir_runtime *coir_task_runtime(const struct coir_task *task);
 
 /* Free what a task owns besides its descriptor, its name included. */
