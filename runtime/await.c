@@ -70,6 +70,7 @@ static __attribute__((noinline)) bool equip(struct coir_worker *worker, struct c
             snprintf(task->extra->name, sizeof task->extra->name, "%s", options->name);
         if (!give_stack(worker, task, options, &flags)) {
             coir_sys_free(task->extra);
+            task->extra = NULL;
             return false;
         }
         flags |= COIR_TASK_EXTRA;
@@ -282,6 +283,14 @@ static bool register_joiner(const char *function, struct coir_task *task,
     return true;
 }
 
+static void pass_cancel_on(struct coir_fiber *fiber, struct coir_task *task)
+{
+    struct coir_blame why;
+
+    coir_cancel_why(fiber, fiber->task, fiber->task->scopes, &why);
+    coir_cancel_task(task, &why);
+}
+
 static int park_until_done(const char *function, struct coir_fiber *fiber,
                            struct coir_task *task)
 {
@@ -295,8 +304,8 @@ static int park_until_done(const char *function, struct coir_fiber *fiber,
     while (!(coir_load_acquire(&task->shared) & COIR_TASK_DONE)) {
         if (coir_lend_take(fiber))
             return run_and_release(coir_current_worker(), task);
-        if (!asked && coir_cancel_prepare(fiber)) {
-            coir_cancel_task(task);
+        if (!asked && coir_cancel_prepare(fiber, "await", task)) {
+            pass_cancel_on(fiber, task);
             asked = true;
         } else {
             coir_park(fiber, "await", task);
@@ -358,7 +367,7 @@ int coir_wait_for(coir_task *task, coir_duration duration)
     int value;
 
     coir_fiber_of_caller("coir_wait_for");
-    coir_timeout_begin(&limit, duration);
+    coir_timeout_begin_from(&limit, duration, __builtin_return_address(0));
     value = await_as("coir_wait_for", task);
     coir_timeout_end(&limit);
     return value;
@@ -367,13 +376,14 @@ int coir_wait_for(coir_task *task, coir_duration duration)
 void coir_cancel(coir_task *task)
 {
     if (task && !coir_is_forked())
-        coir_cancel_task(task);
+        coir_cancel_task(task, &COIR_BLAME_CALLER("coir_cancel"));
 }
 
 int coir_cancel_await(coir_task *task)
 {
     coir_fiber_of_caller("coir_cancel_await");
-    coir_cancel(task);
+    if (task)
+        coir_cancel_task(task, &COIR_BLAME_CALLER("coir_cancel_await"));
     return await_as("coir_cancel_await", task);
 }
 
@@ -450,7 +460,7 @@ static int wait_for_first(struct coir_fiber *fiber, struct coir_task **tasks, si
     for (size_t i = 0; i < n; i++)
         if (tasks[i])
             watch(tasks[i], fiber);
-    while ((first = first_ended(tasks, n)) < 0 && (rc = coir_cancel_prepare(fiber)) == 0)
+    while ((first = first_ended(tasks, n)) < 0 && (rc = coir_cancel_prepare(fiber, "wait_any", tasks)) == 0)
         coir_park(fiber, "wait_any", tasks);
     for (size_t i = 0; i < n; i++)
         if (tasks[i])

@@ -9,6 +9,7 @@
 
 #include "coir/debug.h"
 #include "coir/runtime.h"
+#include "autopsy.h"
 #include "blocking.h"
 #include "current.h"
 #include "driver.h"
@@ -114,6 +115,7 @@ struct coir_runtime {
     bool any_driver; /* another one will do, where the kernel refuses this */
     struct coir_stack_pool stacks;
     struct coir_task_pool tasks;
+    struct coir_autopsies autopsies;
     struct coir_blocking blocking[COIR_BLOCKING_POOLS];
     coir_duration shutdown_grace;
     int64_t stall_ns;          /* 0: stalls are not reported */

@@ -22,7 +22,9 @@ runqueue handover inbox timer
 driver.h
 idle blocking.h parking lend local.h
 probe.h
+autopsy.h
 worker.h
+autopsy
 park
 cancel.h
 waiters.h
