@@ -23,6 +23,7 @@
 #include "await.h"
 #include "cancel.h"
 #include "cpus.h"
+#include "deadlock.h"
 #include "debug.h"
 #include "lifecycle.h"
 #include "rescue.h"
@@ -56,7 +57,7 @@ static bool has_word(const char *words, const char *word)
 
 static bool all_known(const char *words)
 {
-    static const char *const known[] = { "migrate", "noinline", "report" };
+    static const char *const known[] = { "locks", "migrate", "noinline", "report" };
     size_t len, i;
 
     for (; words && *words; words += len + (words[len] == ',')) {
@@ -167,7 +168,9 @@ static int configure(struct coir_runtime *runtime, const coir_options *options)
     runtime->stack_bytes = (stack_bytes + 4095) / 4096 * 4096 * STACK_FACTOR;
     runtime->inline_tasks = !has_word(debug, "noinline");
     runtime->migrate = has_word(debug, "migrate");
-    runtime->report = has_word(debug, "report");
+    runtime->report = options->debug || has_word(debug, "report");
+    if (options->debug || has_word(debug, "locks"))
+        coir_store_relaxed(&coir_deadlock_on, 1);
     runtime->rescue_signal = options->rescue_signal < 0 ? 0
                              : options->rescue_signal ? options->rescue_signal : SIGURG;
     runtime->pin_cpus = options->cpu_pinning;
@@ -320,6 +323,8 @@ static void destroy_fiber(struct coir_stack *stack, void *arg)
 
 static void release(struct coir_runtime *runtime)
 {
+    while (coir_load_seq_cst(&runtime->visitors))
+        coir_sys_yield(); /* they are about to return from an unpark */
     coir_stack_pool_each(&runtime->stacks, destroy_fiber, NULL);
     coir_stack_pool_destroy(&runtime->stacks);
     if (runtime->listed)

@@ -31,7 +31,11 @@ cancel
 waiters
 worker.c rescue tidy probe stall
 await
-group future local time blocking to cpus debug error
+select.h mutex.h queue.h
+deadlock
+mutex
+group future local time blocking to cpus debug error sync rwlock queue
+select.c
 lifecycle.h
 runtime runner
 """.split("\n")[1:-1]
