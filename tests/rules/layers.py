@@ -34,7 +34,7 @@ await
 select.h mutex.h queue.h
 deadlock
 mutex
-group future local time blocking to cpus debug error sync rwlock queue
+group future local time blocking to cpus debug error cond event semaphore barrier once rwlock queue
 select.c
 lifecycle.h
 runtime runner
