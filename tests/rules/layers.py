@@ -34,7 +34,11 @@ waiters
 interrupt
 worker.c rescue tidy probe stall fork
 await
-group future local time blocking to cpus debug error
+select.h mutex.h queue.h
+deadlock
+mutex
+group future local time blocking to cpus debug error cond event semaphore barrier once rwlock queue
+select.c
 lifecycle.h
 runtime runner
 """.split("\n")[1:-1]

@@ -1,0 +1,156 @@
+/*
+ * deadlock.c - see deadlock.h.
+ */
+#include "deadlock.h"
+
+#include <pthread.h>
+#include <stdarg.h>
+#include <stdio.h>
+
+#include "current.h"
+#include "group.h"
+#include "park.h"
+#include "sys.h"
+#include "worker.h"
+
+COIR_ATOMIC(uint32_t) coir_deadlock_on;
+
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static struct coir_deadlock_wait *waits;
+
+/* Whether the task runs, or waits for what runs, on the fiber. */
+static bool is_on(struct coir_fiber *fiber, const struct coir_task *task)
+{
+    for (struct coir_task *on = fiber->task; on; on = on->next)
+        if (on == task)
+            return true;
+    return false;
+}
+
+/* The fiber that cannot go on before this one has ended; NULL. */
+static struct coir_fiber *waits_for_end_of(struct coir_fiber *fiber)
+{
+    struct coir_task *base = fiber->base;
+    uint64_t shared = coir_load_acquire(&base->shared);
+
+    if (shared & COIR_TASK_MEMBER)
+        return coir_load_acquire(&base->group->waited_for) ? base->group->owner : NULL;
+    if (shared & (COIR_TASK_WATCHED | COIR_TASK_FOREIGN))
+        return NULL;
+    return (struct coir_fiber *)(shared & COIR_TASK_JOINER);
+}
+
+static bool blocks(const struct coir_deadlock_wait *wait, const struct coir_task *task)
+{
+    for (struct coir_fiber *fiber = wait->fiber; fiber; fiber = waits_for_end_of(fiber))
+        if (is_on(fiber, task))
+            return true;
+    return false;
+}
+
+static struct coir_task *owner_of(struct coir_mutex_state *mutex)
+{
+    struct coir_task *owner;
+
+    coir_lock(&mutex->lock);
+    owner = coir_load_relaxed(&mutex->owner);
+    coir_unlock(&mutex->lock);
+    return owner;
+}
+
+static const char *name_of(struct coir_task *task)
+{
+    return task == COIR_NO_TASK ? "(a thread)" : coir_task_name(task);
+}
+
+static void say(const char *format, ...)
+{
+    char line[256];
+    va_list args;
+    int n;
+
+    va_start(args, format);
+    n = vsnprintf(line, sizeof line, format, args);
+    va_end(args);
+    coir_sys_write(2, line, n < (int)sizeof line ? (size_t)n : sizeof line - 1);
+}
+
+/* wait's mutex is held by a task that `by` blocks. */
+static void report_one(struct coir_deadlock_wait *wait, struct coir_deadlock_wait *by)
+{
+    struct coir_task *owner = owner_of(wait->mutex);
+
+    say("coir:   task '%s' waits for the mutex %p, held by task '%s'\n",
+        coir_task_name(wait->fiber->task), (void *)wait->mutex, name_of(owner));
+    if (owner != by->fiber->task)
+        say("coir:   task '%s' waits for the end of task '%s'\n", name_of(owner),
+            coir_task_name(by->fiber->task));
+}
+
+/* The causes lead from the last back to the first, which blocks the last. */
+static void report(struct coir_deadlock_wait *first, struct coir_deadlock_wait *last)
+{
+    struct coir_deadlock_wait *by = first;
+
+    say("coir: deadlock: these tasks wait for each other\n");
+    for (struct coir_deadlock_wait *wait = last; wait; by = wait, wait = wait->cause)
+        report_one(wait, by);
+}
+
+/* Breadth first, from one wait to those that block the owner of its mutex. */
+static void look(struct coir_deadlock_wait *first)
+{
+    struct coir_deadlock_wait *wait, **end = &first->then;
+
+    for (wait = waits; wait; wait = wait->next)
+        wait->seen = false;
+    first->cause = first->then = NULL;
+    for (wait = first; wait; wait = wait->then) {
+        struct coir_task *owner = owner_of(wait->mutex);
+
+        for (struct coir_deadlock_wait *other = waits; other; other = other->next) {
+            if (other->seen || !owner || !blocks(other, owner))
+                continue;
+            if (other == first) {
+                report(first, wait);
+                return;
+            }
+            other->seen = true;
+            other->cause = wait;
+            other->then = NULL;
+            *end = other;
+            end = &other->then;
+        }
+    }
+}
+
+void coir_deadlock_list(struct coir_deadlock_wait *wait)
+{
+    pthread_mutex_lock(&lock);
+    wait->next = waits;
+    wait->link = &waits;
+    if (waits)
+        waits->link = &wait->next;
+    waits = wait;
+    look(wait);
+    pthread_mutex_unlock(&lock);
+}
+
+void coir_deadlock_unlist(struct coir_deadlock_wait *wait)
+{
+    pthread_mutex_lock(&lock);
+    *wait->link = wait->next;
+    if (wait->next)
+        wait->next->link = wait->link;
+    pthread_mutex_unlock(&lock);
+}
+
+void coir_deadlock_check(struct coir_task *owner)
+{
+    struct coir_worker *worker = coir_current_worker();
+    struct coir_task *caller =
+        worker && coir_worker_is_running_task(worker) ? worker->fiber->task : COIR_NO_TASK;
+
+    if (owner != caller)
+        coir_misuse("coir_mutex_unlock", "the mutex is held by task '%s'", name_of(owner));
+}
