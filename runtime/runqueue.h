@@ -44,8 +44,8 @@
  *                fails if the slot does not hold the item any more.
  *   grow, shrink set `busy`, and the handler leaves.
  *
- * Positions are 64 bits and never reduced.  A position names a slot modulo the
- * capacity, and is alive when head <= position < tail.
+ * Positions are 64 bits, and only push_first goes back by one.  A position names a
+ * slot modulo the capacity, and is alive when head <= position < tail.
  *
  * Checked by  tests/unit/test_runqueue.c   every boundary; and each instruction
  *             of create, create, await, await interrupted by give (trap flag)

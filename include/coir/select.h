@@ -64,7 +64,12 @@ COIR_API coir_select_case coir_select_fd(int fd, short events);
  */
 COIR_API int coir_select(coir_select_case *cases, size_t n);
 
-/* The same without waiting: -EAGAIN if none can happen at once.  Never suspends. */
+/*
+ * The same without waiting.
+ *
+ * Returns   as coir_select(); -EAGAIN if none can happen at once.
+ * Suspends  never.
+ */
 COIR_API int coir_try_select(coir_select_case *cases, size_t n);
 
 COIR_END_DECLS

@@ -95,15 +95,27 @@ typedef struct coir_rwlock {
     void *opaque_[6];
 } coir_rwlock;
 
-/* As coir_mutex_lock(). */
+/*
+ * As coir_mutex_lock().
+ *
+ * Suspends  if that is not to be had at once.
+ */
 COIR_API int coir_rwlock_read_lock(coir_rwlock *lock);
 COIR_API int coir_rwlock_write_lock(coir_rwlock *lock);
 
-/* As coir_mutex_try_lock(). */
+/*
+ * As coir_mutex_try_lock().
+ *
+ * Suspends  never.
+ */
 COIR_API int coir_rwlock_try_read_lock(coir_rwlock *lock);
 COIR_API int coir_rwlock_try_write_lock(coir_rwlock *lock);
 
-/* Give either kind back.  Aborts if nobody holds the lock.  Any thread. */
+/*
+ * Give either kind back.  Aborts if nobody holds the lock.  Any thread.
+ *
+ * Suspends  never.
+ */
 COIR_API void coir_rwlock_unlock(coir_rwlock *lock);
 
 /*
@@ -180,7 +192,11 @@ typedef struct coir_semaphore {
 /* That aborts when more is released than n.  (asyncio.BoundedSemaphore)  n: not 0. */
 #define COIR_SEMAPHORE_BOUNDED(n) { (n), (n), { 0, 0, 0, 0 } }
 
-/* The same two, at run time. */
+/*
+ * The same two, at run time.  Any thread.
+ *
+ * Suspends  never.
+ */
 COIR_API void coir_semaphore_init(coir_semaphore *semaphore, unsigned n);
 COIR_API void coir_semaphore_init_bounded(coir_semaphore *semaphore, unsigned n);
 
@@ -194,12 +210,20 @@ COIR_API void coir_semaphore_init_bounded(coir_semaphore *semaphore, unsigned n)
  */
 COIR_API int coir_semaphore_acquire(coir_semaphore *semaphore);
 
-/* Take one if that needs no waiting.  Any thread.  0; -EAGAIN; in a task -ECANCELED or
-   -ETIMEDOUT. */
+/*
+ * Take one if that needs no waiting.  Any thread.
+ *
+ * Returns   0; -EAGAIN if none is free; in a task -ECANCELED or -ETIMEDOUT.
+ * Suspends  never.
+ */
 COIR_API int coir_semaphore_try_acquire(coir_semaphore *semaphore);
 
-/* Give one back, or add one.  Any thread.  What coir_event_set() says of the event's
-   end holds here, too. */
+/*
+ * Give one back, or add one.  Any thread.  What coir_event_set() says of the event's end
+ * holds here, too.
+ *
+ * Suspends  never.
+ */
 COIR_API void coir_semaphore_release(coir_semaphore *semaphore);
 
 /* Where n tasks wait for each other, again and again.  (asyncio.Barrier) */
@@ -207,7 +231,11 @@ typedef struct coir_barrier {
     void *opaque_[5];
 } coir_barrier;
 
-/* n: at least 1, or it aborts. */
+/*
+ * For n tasks; aborts if that is 0.
+ *
+ * Suspends  never.
+ */
 COIR_API void coir_barrier_init(coir_barrier *barrier, unsigned n);
 
 /*
