@@ -97,7 +97,8 @@ RunTest(cond, notified_wakes_as_many_as_notifications)
     struct waiter waiters[N];
     coir_task *tasks[N];
     int woken = 0;
-    start_waiters(waiters, tasks, N, &(struct waiter){ &cond, &mutex, &waiting, &woken });
+    struct waiter like = { &cond, &mutex, &waiting, .woken = &woken };
+    start_waiters(waiters, tasks, N, &like);
     for (int i = 0; i < 4; i++)
         coir_cond_notify(&cond);
     let_it_change(&woken, 4, &mutex);
@@ -139,7 +140,8 @@ RunTestOn(1, cond, wakes_its_waiters_in_the_order_in_which_they_came)
         struct waiter waiters[N];
         coir_task *tasks[N];
         int woken = 0;
-        start_waiters(waiters, tasks, N, &(struct waiter){ &cond, &mutex, &waiting, &woken });
+        struct waiter like = { &cond, &mutex, &waiting, .woken = &woken };
+        start_waiters(waiters, tasks, N, &like);
         if (all)
             coir_cond_notify_all(&cond);
         for (int i = 0; i < N; i++)
@@ -293,7 +295,8 @@ RunTest(cond, loses_no_notification_to_a_cancel)
         struct waiter waiters[N];
         coir_task *tasks[N];
         int woken = 0;
-        start_waiters(waiters, tasks, N, &(struct waiter){ &cond, &mutex, &waiting, &woken });
+        struct waiter like = { &cond, &mutex, &waiting, .woken = &woken };
+        start_waiters(waiters, tasks, N, &like);
         coir_mutex_unlock(&mutex);
         if (i % 2)
             coir_cancel(tasks[0]);
@@ -332,7 +335,8 @@ RunTest(cond, is_notified_by_a_thread)
     struct waiter waiters[N];
     coir_task *tasks[N];
     int woken = 0;
-    start_waiters(waiters, tasks, N, &(struct waiter){ &cond, &mutex, &waiting, &woken });
+    struct waiter like = { &cond, &mutex, &waiting, .woken = &woken };
+    start_waiters(waiters, tasks, N, &like);
     in_thread(notify_it, &cond);
     let_it_change(&woken, 1, &mutex);
     cr_assert_eq(woken, 1);

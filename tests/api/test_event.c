@@ -158,10 +158,12 @@ RunTest(event, waited_for_past_a_deadline_refuses)
 RunTest(event, whose_waiter_is_cancelled_wakes_the_others)
 {
     coir_event event = { { 0 } };
-    struct waiter waiters[3] = { { &event }, { &event }, { &event } };
+    struct waiter waiters[3];
     coir_task *tasks[3];
-    for (int i = 0; i < 3; i++)
+    for (int i = 0; i < 3; i++) {
+        waiters[i] = (struct waiter){ .event = &event };
         tasks[i] = coir_create_task(wait_once, &waiters[i]);
+    }
     let_them_wait();
     cr_assert_eq(coir_cancel_await(tasks[1]), -ECANCELED);
     coir_event_set(&event);
