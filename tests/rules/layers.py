@@ -30,8 +30,8 @@ group.h
 cancel
 waiters
 worker.c rescue tidy probe stall
+select.h mutex.h queue.h deadlock.h
 await
-select.h mutex.h queue.h
 deadlock
 mutex
 group future local time blocking to cpus debug error cond event semaphore barrier once rwlock queue
