@@ -83,8 +83,10 @@ RunTestOn(1, barrier, numbers_those_that_wait_in_the_order_in_which_they_came)
     struct party parties[N];
     coir_task *tasks[N];
     coir_barrier_init(&barrier, N + 1);
-    start_parties(parties, tasks, N, &barrier);
-    cr_assert_eq(coir_yield(), 0);
+    for (int i = 0; i < N; i++) {
+        start_parties(&parties[i], &tasks[i], 1, &barrier);
+        let_all_wait();
+    }
     cr_assert_eq(coir_barrier_wait(&barrier), N);
     for (int i = 0; i < N; i++)
         cr_assert_eq(coir_await(tasks[i]), i);
@@ -176,7 +178,7 @@ RunTestOn(1, barrier, that_let_a_waiter_through_before_its_cancel_returned_its_n
     coir_task *task;
     coir_barrier_init(&barrier, 2);
     start_parties(&party, &task, 1, &barrier);
-    cr_assert_eq(coir_yield(), 0);
+    let_all_wait();
     cr_assert_eq(coir_barrier_wait(&barrier), 1);
     coir_cancel(task);
     cr_assert_eq(coir_await(task), 0);

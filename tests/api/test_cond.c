@@ -141,7 +141,12 @@ RunTestOn(1, cond, wakes_its_waiters_in_the_order_in_which_they_came)
         coir_task *tasks[N];
         int woken = 0;
         struct waiter like = { &cond, &mutex, &waiting, .woken = &woken };
-        start_waiters(waiters, tasks, N, &like);
+        for (int i = 0; i < N; i++) {
+            waiters[i] = like;
+            tasks[i] = coir_create_task(wait_once, &waiters[i]);
+            let_all_wait();
+        }
+        cr_assert_eq(coir_mutex_lock(&mutex), 0);
         if (all)
             coir_cond_notify_all(&cond);
         for (int i = 0; i < N; i++)

@@ -15,9 +15,9 @@ static int wait_once(void *arg)
 {
     struct waiter *waiter = arg;
     waiter->rc = coir_event_wait(waiter->event);
-    waiter->next_call = coir_check();
     if (waiter->woken)
         waiter->place = atomic_fetch_add(waiter->woken, 1);
+    waiter->next_call = coir_check();
     return waiter->rc;
 }
 
@@ -67,7 +67,7 @@ RunTestOn(1, event, set_and_cleared_at_once_wakes_who_waited_and_no_others)
     coir_event event = { { 0 } };
     struct waiter before = { .event = &event }, after = { .event = &event };
     coir_task *a = coir_create_task(wait_once, &before);
-    cr_assert_eq(coir_yield(), 0);
+    let_all_wait();
     coir_event_set(&event);
     coir_event_clear(&event);
     coir_task *b = coir_create_task(wait_once, &after);
@@ -90,8 +90,8 @@ RunTestOn(1, event, wakes_its_waiters_in_the_order_in_which_they_came, .init = f
     for (int i = 0; i < N; i++) {
         waiters[i] = (struct waiter){ .event = &event, .woken = &woken };
         tasks[i] = coir_create_task(wait_once, &waiters[i]);
+        let_all_wait();
     }
-    cr_assert_eq(coir_yield(), 0);
     coir_event_set(&event);
     for (int i = 0; i < N; i++) {
         cr_assert_eq(coir_await(tasks[i]), 0);
@@ -188,7 +188,7 @@ RunTestOn(1, event, that_woke_a_waiter_before_its_cancel_returned_0)
     coir_event event = { { 0 } };
     struct waiter waiter = { .event = &event };
     coir_task *task = coir_create_task(wait_once, &waiter);
-    cr_assert_eq(coir_yield(), 0);
+    let_all_wait();
     coir_event_set(&event);
     coir_cancel(task);
     cr_assert_eq(coir_await(task), 0);

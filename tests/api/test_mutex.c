@@ -172,7 +172,7 @@ RunTestOn(1, mutex, given_to_a_waiter_that_is_cancelled_then_is_held_by_it)
     struct locker locker = { .mutex = &mutex };
     cr_assert_eq(coir_mutex_lock(&mutex), 0);
     coir_task *task = coir_create_task(lock_once, &locker);
-    cr_assert_eq(coir_yield(), 0);
+    let_all_wait();
     coir_mutex_unlock(&mutex);
     coir_cancel(task);
     cr_assert_eq(coir_await(task), 0);
@@ -190,7 +190,7 @@ RunTestOn(1, mutex, whose_woken_waiter_is_cancelled_while_another_was_faster_goe
     struct locker first = { .mutex = &mutex }, second = { .mutex = &mutex };
     cr_assert_eq(coir_mutex_lock(&mutex), 0);
     coir_task *a = coir_create_task(lock_once, &first), *b = coir_create_task(lock_once, &second);
-    cr_assert_eq(coir_yield(), 0);
+    let_all_wait();
     coir_mutex_unlock(&mutex);
     cr_assert_eq(coir_mutex_try_lock(&mutex), 0);
     cr_assert_eq(coir_cancel_await(a), -ECANCELED);
@@ -297,8 +297,8 @@ static void lock_in_turn(coir_mutex *mutex)
     for (int i = 0; i < N; i++) {
         lockers[i] = (struct locker){ .mutex = mutex, .places = &places };
         tasks[i] = coir_create_task(lock_once, &lockers[i]);
+        let_all_wait();
     }
-    cr_assert_eq(coir_yield(), 0);
     coir_mutex_unlock(mutex);
     for (int i = 0; i < N; i++) {
         cr_assert_eq(coir_await(tasks[i]), 0);
@@ -320,7 +320,7 @@ RunTestOn(1, mutex, unlocked_is_free_for_whoever_comes_first)
     struct locker locker = { .mutex = &mutex };
     cr_assert_eq(coir_mutex_lock(&mutex), 0);
     coir_task *task = coir_create_task(lock_once, &locker);
-    cr_assert_eq(coir_yield(), 0);
+    let_all_wait();
     coir_mutex_unlock(&mutex);
     cr_assert_eq(coir_mutex_try_lock(&mutex), 0);
     coir_mutex_unlock(&mutex);
@@ -334,7 +334,7 @@ RunTestOn(1, mutex, in_order_that_is_unlocked_belongs_to_who_waits)
     struct locker locker = { .mutex = &mutex };
     cr_assert_eq(coir_mutex_lock(&mutex), 0);
     coir_task *task = coir_create_task(lock_once, &locker);
-    cr_assert_eq(coir_yield(), 0);
+    let_all_wait();
     coir_mutex_unlock(&mutex);
     cr_assert_eq(coir_mutex_try_lock(&mutex), -EAGAIN);
     cr_assert_eq(coir_await(task), 0);

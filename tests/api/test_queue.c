@@ -19,8 +19,8 @@ static int put_once(void *arg)
 {
     struct user *user = arg;
     user->rc = coir_queue_put(user->queue, &user->item);
-    user->next_call = coir_check();
     user->turn = user->turns ? (*user->turns)++ : 0;
+    user->next_call = coir_check();
     return user->rc;
 }
 
@@ -28,8 +28,8 @@ static int get_once(void *arg)
 {
     struct user *user = arg;
     user->rc = coir_queue_get(user->queue, &user->item);
-    user->next_call = coir_check();
     user->turn = user->turns ? (*user->turns)++ : 0;
+    user->next_call = coir_check();
     return user->rc;
 }
 
@@ -256,8 +256,8 @@ RunTestOn(1, queue, serves_getters_in_the_order_in_which_they_came, .init = forg
     for (int i = 0; i < N; i++) {
         users[i] = (struct user){ .queue = &queue, .turns = &turns };
         tasks[i] = coir_create_task(get_once, &users[i]);
+        let_all_wait();
     }
-    cr_assert_eq(coir_yield(), 0);
     for (int i = 0; i < N; i++)
         cr_assert_eq(numbers_put(&queue, &i), 0);
     for (int i = 0; i < N; i++) {
@@ -280,8 +280,8 @@ RunTestOn(1, queue, serves_putters_in_the_order_in_which_they_came)
         for (int i = 0; i < N; i++) {
             users[i] = (struct user){ .queue = &queue, .item = i };
             tasks[i] = coir_create_task(put_once, &users[i]);
+            let_all_wait();
         }
-        cr_assert_eq(coir_yield(), 0);
         cr_assert_eq(coir_queue_size(&queue), capacity);
         for (int i = 0; i < N; i++)
             expect(&queue, i);
@@ -300,7 +300,7 @@ RunTestOn(1, queue, by_priority_ranks_the_item_of_one_that_waited)
     make_ordered(&queue, 2, COIR_QUEUE_PRIORITY, compare_ints);
     put_all(&queue, (int[]){ 3, 2 }, 2);
     coir_task *task = coir_create_task(put_once, &user);
-    cr_assert_eq(coir_yield(), 0);
+    let_all_wait();
     expect_all(&queue, (int[]){ 2, 1, 3 }, 3);
     cr_assert_eq(coir_await(task), 0);
     coir_queue_destroy(&queue);
@@ -530,8 +530,8 @@ RunTestOn(1, queue, put_many_serves_all_that_wait)
         items[i] = i;
         users[i] = (struct user){ .queue = &queue };
         tasks[i] = coir_create_task(get_once, &users[i]);
+        let_all_wait();
     }
-    cr_assert_eq(coir_yield(), 0);
     cr_assert_eq(numbers_put_many(&queue, items, N), N);
     for (int i = 0; i < N; i++) {
         cr_assert_eq(coir_await(tasks[i]), 0);
@@ -553,8 +553,8 @@ RunTestOn(1, queue, get_many_takes_also_from_those_that_wait_to_put)
         for (int i = 0; i < N; i++) {
             users[i] = (struct user){ .queue = &queue, .item = i };
             tasks[i] = coir_create_task(put_once, &users[i]);
+            let_all_wait();
         }
-        cr_assert_eq(coir_yield(), 0);
         cr_assert_eq(numbers_get_many(&queue, items, N), N);
         for (int i = 0; i < N; i++) {
             cr_assert_eq(coir_await(tasks[i]), 0);
@@ -731,7 +731,7 @@ RunTestOn(1, queue, that_served_a_waiter_before_its_cancel_returned_0)
     struct user getter = { .queue = &queue }, putter = { .queue = &queue, .item = 5 };
     make(&queue, 0);
     coir_task *task = coir_create_task(get_once, &getter);
-    cr_assert_eq(coir_yield(), 0);
+    let_all_wait();
     cr_assert_eq(numbers_put(&queue, &one), 0);
     coir_cancel(task);
     cr_assert_eq(coir_await(task), 0);
@@ -739,7 +739,7 @@ RunTestOn(1, queue, that_served_a_waiter_before_its_cancel_returned_0)
     cr_assert_eq(getter.next_call, -ECANCELED);
 
     task = coir_create_task(put_once, &putter);
-    cr_assert_eq(coir_yield(), 0);
+    let_all_wait();
     expect(&queue, 5);
     coir_cancel(task);
     cr_assert_eq(coir_await(task), 0);
@@ -933,7 +933,7 @@ RunTestOn(1, queue, whose_last_item_was_done_before_the_cancel_is_joined)
     make(&queue, 4);
     put_all(&queue, &one, 1);
     coir_task *task = coir_create_task(join_once, &user);
-    cr_assert_eq(coir_yield(), 0);
+    let_all_wait();
     cr_assert_eq(coir_queue_task_done(&queue), 0);
     coir_cancel(task);
     cr_assert_eq(coir_await(task), 0);

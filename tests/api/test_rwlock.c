@@ -111,10 +111,10 @@ RunTestOn(1, rwlock, reader_that_comes_while_a_writer_waits_goes_behind_it)
     struct visitor reader = { .lock = &lock, .places = &places };
     cr_assert_eq(coir_rwlock_read_lock(&lock), 0);
     coir_task *a = coir_create_task(visit, &writer);
-    cr_assert_eq(coir_yield(), 0);
+    let_all_wait();
     cr_assert_eq(coir_rwlock_try_read_lock(&lock), -EAGAIN);
     coir_task *b = coir_create_task(visit, &reader);
-    cr_assert_eq(coir_yield(), 0);
+    let_all_wait();
     cr_assert_not(coir_task_done(b));
     coir_rwlock_unlock(&lock);
     cr_assert_eq(coir_await(a), 0);
@@ -135,8 +135,8 @@ RunTestOn(1, rwlock, goes_to_writers_in_the_order_in_which_they_came)
     for (int i = 0; i < N; i++) {
         visitors[i] = (struct visitor){ .lock = &lock, .writes = true, .places = &places };
         tasks[i] = coir_create_task(visit, &visitors[i]);
+        let_all_wait();
     }
-    cr_assert_eq(coir_yield(), 0);
     coir_rwlock_unlock(&lock);
     cr_assert_eq(coir_rwlock_try_write_lock(&lock), -EAGAIN);
     for (int i = 0; i < N; i++) {
@@ -278,7 +278,7 @@ RunTestOn(1, rwlock, given_to_a_waiter_that_is_cancelled_then_is_held_by_it)
         struct visitor visitor = { .lock = &lock, .writes = writes };
         cr_assert_eq(coir_rwlock_write_lock(&lock), 0);
         coir_task *task = coir_create_task(visit, &visitor);
-        cr_assert_eq(coir_yield(), 0);
+        let_all_wait();
         coir_rwlock_unlock(&lock);
         coir_cancel(task);
         cr_assert_eq(coir_await(task), 0);

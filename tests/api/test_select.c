@@ -530,7 +530,7 @@ RunTestOn(1, select, whose_case_happened_before_the_cancel_returned_it)
     coir_select_case which = coir_select_get(&queue, &got);
     struct chooser chooser = { .cases = &which, .n = 1 };
     coir_task *task = coir_create_task(choose, &chooser);
-    cr_assert_eq(coir_yield(), 0);
+    let_all_wait();
     cr_assert_eq(numbers_put(&queue, &one), 0);
     coir_cancel(task);
     cr_assert_eq(coir_await(task), 0);

@@ -133,8 +133,8 @@ RunTestOn(1, semaphore, goes_to_its_waiters_in_the_order_in_which_they_came)
     for (int i = 0; i < N; i++) {
         guests[i] = (struct guest){ .places = &places, .arrivals = &arrivals };
         tasks[i] = coir_create_task(acquire_once, &guests[i]);
+        let_all_wait();
     }
-    cr_assert_eq(coir_yield(), 0);
     coir_semaphore_release(&places);
     for (int i = 0; i < N; i++) {
         cr_assert_eq(coir_await(tasks[i]), 0);
@@ -148,7 +148,7 @@ RunTestOn(1, semaphore, that_was_released_for_a_waiter_cannot_be_overtaken)
     coir_semaphore places = COIR_SEMAPHORE(0);
     struct guest guest = { .places = &places };
     coir_task *task = coir_create_task(acquire_once, &guest);
-    cr_assert_eq(coir_yield(), 0);
+    let_all_wait();
     coir_semaphore_release(&places);
     cr_assert_eq(coir_semaphore_try_acquire(&places), -EAGAIN);
     cr_assert_eq(coir_semaphore_acquire(&places), 0); /* once the other has released it */
@@ -214,7 +214,7 @@ RunTestOn(1, semaphore, released_to_a_waiter_that_is_cancelled_then_is_acquired_
     coir_semaphore places = COIR_SEMAPHORE(0);
     struct guest guest = { .places = &places };
     coir_task *task = coir_create_task(acquire_once, &guest);
-    cr_assert_eq(coir_yield(), 0);
+    let_all_wait();
     coir_semaphore_release(&places);
     coir_cancel(task);
     cr_assert_eq(coir_await(task), 0);
