@@ -54,6 +54,16 @@ bool coir_fiber_is_alone(const struct coir_fiber *fiber)
     return coir_load_relaxed(&fiber->worker)->runtime->worker_count == 1;
 }
 
+uint32_t coir_random(struct coir_fiber *fiber)
+{
+    uint32_t *state = &coir_load_relaxed(&fiber->worker)->random;
+
+    *state ^= *state << 13;
+    *state ^= *state >> 17;
+    *state ^= *state << 5;
+    return *state;
+}
+
 void coir_park(struct coir_fiber *fiber, const char *reason, const void *object)
 {
     if (coir_parking_consume(&fiber->state))

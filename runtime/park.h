@@ -52,6 +52,9 @@ struct coir_fiber *coir_fiber_or_none(const char *function);
 /* Whether its run has one worker alone. */
 bool coir_fiber_is_alone(const struct coir_fiber *fiber);
 
+/* A number that looks random, of the running fiber's worker. */
+uint32_t coir_random(struct coir_fiber *fiber);
+
 /*
  * Wait until the running fiber is unparked, or nothing.
  *

@@ -18,9 +18,9 @@
 #ifndef COIR_MODEL
 #include "cancel.h"
 #include "park.h"
-#include "select.h"
 #include "sys.h"
 #endif
+#include "select.h"
 
 #define SLOTS_LEAST 16
 #define AT_ONCE 64 /* items that are copied under one lock */

@@ -23,43 +23,52 @@
 #include <limits.h>
 
 #include "coir/select.h"
+
+#ifndef COIR_MODEL
 #include "await.h"
 #include "cancel.h"
 #include "driver.h"
 #include "park.h"
 #include "sys.h"
 #include "worker.h"
+#endif
 
 enum kind { NEVER, PUT, GET, EVENT, FUTURE, TASK, DESCRIPTOR };
 
 #define NOBODY INT32_MAX
 
 /* Behind opaque_. */
-struct slot {
+struct entry {
     union {
         struct coir_waiter waiter; /* of a source */
         struct coir_op op;         /* of a descriptor */
-    };
+    } as;
     bool begun;  /* the operation */
     int32_t nth; /* the case whose lock is the nth to be taken */
     int32_t turn; /* the case that is the nth to be tried */
 };
 
-_Static_assert(sizeof(struct slot) <= sizeof(((coir_select_case *)0)->opaque_), "fits");
+_Static_assert(sizeof(struct entry) <= sizeof(((coir_select_case *)0)->opaque_), "fits");
 
-static struct slot *slot_of(coir_select_case *which)
+static struct entry *entry_of(coir_select_case *which)
 {
-    return (struct slot *)which->opaque_;
+    return (struct entry *)which->opaque_;
 }
 
 static const struct coir_source *source_of(const coir_select_case *which)
 {
-    static const struct coir_source *const sources[] = {
-        [PUT] = &coir_source_put,     [GET] = &coir_source_get, [EVENT] = &coir_source_event,
-        [FUTURE] = &coir_source_future, [TASK] = NULL,          [DESCRIPTOR] = NULL,
-    };
-
-    return sources[which->kind_];
+    switch (which->kind_) {
+    case PUT:
+        return &coir_source_put;
+    case GET:
+        return &coir_source_get;
+    case EVENT:
+        return &coir_source_event;
+    case FUTURE:
+        return &coir_source_future;
+    default:
+        return NULL;
+    }
 }
 
 /* Making cases. */
@@ -115,7 +124,7 @@ static int events_of(const coir_select_case *which)
 
 static struct coir_lock *nth_lock(coir_select_case *cases, size_t n)
 {
-    coir_select_case *which = &cases[slot_of(&cases[n])->nth];
+    coir_select_case *which = &cases[entry_of(&cases[n])->nth];
 
     return source_of(which)->lock(which->object_);
 }
@@ -127,11 +136,11 @@ static size_t sort(coir_select_case *cases, size_t n)
 
     for (size_t i = 0; i < n; i++)
         if (source_of(&cases[i]))
-            slot_of(&cases[sorted++])->nth = (int32_t)i;
+            entry_of(&cases[sorted++])->nth = (int32_t)i;
     for (size_t gap = sorted / 2; gap > 0; gap /= 2) {
         for (size_t i = gap; i < sorted; i++) {
             for (size_t j = i; j >= gap; j -= gap) {
-                int32_t *a = &slot_of(&cases[j - gap])->nth, *b = &slot_of(&cases[j])->nth, c;
+                int32_t *a = &entry_of(&cases[j - gap])->nth, *b = &entry_of(&cases[j])->nth, c;
                 if ((uintptr_t)nth_lock(cases, j - gap) <= (uintptr_t)nth_lock(cases, j))
                     break;
                 c = *a;
@@ -189,26 +198,16 @@ static void look_at_descriptors(coir_select_case *cases, size_t n)
             cases[i].result = coir_sys_poll_now(fd_of(&cases[i]), events_of(&cases[i]));
 }
 
-static uint32_t next_random(struct coir_worker *worker)
-{
-    worker->random ^= worker->random << 13;
-    worker->random ^= worker->random >> 17;
-    worker->random ^= worker->random << 5;
-    return worker->random;
-}
-
 /* Try them in a random order.  The case that happened; -1. */
 static int attempt_any(coir_select_case *cases, size_t n, struct coir_fiber *fiber,
                        struct coir_waiter **ret_woken)
 {
-    struct coir_worker *worker = coir_load_relaxed(&fiber->worker);
-
     for (size_t i = 0; i < n; i++)
-        slot_of(&cases[i])->turn = (int32_t)i;
+        entry_of(&cases[i])->turn = (int32_t)i;
     for (size_t i = 0; i < n; i++) {
-        int32_t *other = &slot_of(&cases[i + next_random(worker) % (n - i)])->turn, at = *other;
+        int32_t *other = &entry_of(&cases[i + coir_random(fiber) % (n - i)])->turn, at = *other;
 
-        *other = slot_of(&cases[i])->turn;
+        *other = entry_of(&cases[i])->turn;
         if (attempt(&cases[at], ret_woken))
             return at;
     }
@@ -222,7 +221,7 @@ static void enlist(coir_select_case *cases, size_t n, struct coir_fiber *fiber,
 {
     for (size_t i = 0; i < n; i++) {
         const struct coir_source *source = source_of(&cases[i]);
-        struct coir_waiter *waiter = &slot_of(&cases[i])->waiter;
+        struct coir_waiter *waiter = &entry_of(&cases[i])->as.waiter;
 
         if (!source)
             continue;
@@ -239,17 +238,17 @@ static void withdraw(coir_select_case *which)
     const struct coir_source *source = source_of(which);
 
     coir_lock(source->lock(which->object_));
-    coir_waiters_remove(source->waiters(which->object_), &slot_of(which)->waiter);
+    coir_waiters_remove(source->waiters(which->object_), &entry_of(which)->as.waiter);
     coir_unlock(source->lock(which->object_));
 }
 
 /* An error other than -ENOMEM has happened, then. */
 static int begin_to_poll(coir_select_case *which, struct coir_fiber *fiber)
 {
-    struct slot *slot = slot_of(which);
-    int rc = coir_poll_begin(&slot->op, fiber, fd_of(which), events_of(which));
+    struct entry *entry = entry_of(which);
+    int rc = coir_poll_begin(&entry->as.op, fiber, fd_of(which), events_of(which));
 
-    slot->begun = rc == 0;
+    entry->begun = rc == 0;
     which->result = rc == -ENOMEM ? 0 : rc;
     return rc == -ENOMEM ? rc : 0;
 }
@@ -260,7 +259,7 @@ static int begin_others(coir_select_case *cases, size_t n, struct coir_fiber *fi
     int rc = 0;
 
     for (size_t i = 0; i < n; i++) {
-        slot_of(&cases[i])->begun = false;
+        entry_of(&cases[i])->begun = false;
         if (cases[i].kind_ == TASK)
             coir_task_watch(cases[i].object_, fiber);
         else if (cases[i].kind_ == DESCRIPTOR && rc == 0)
@@ -274,22 +273,22 @@ static void end_others(coir_select_case *cases, size_t n)
     for (size_t i = 0; i < n; i++) {
         if (cases[i].kind_ == TASK)
             coir_task_unwatch(cases[i].object_);
-        else if (cases[i].kind_ == DESCRIPTOR && slot_of(&cases[i])->begun)
-            coir_poll_end(&slot_of(&cases[i])->op);
+        else if (cases[i].kind_ == DESCRIPTOR && entry_of(&cases[i])->begun)
+            coir_poll_end(&entry_of(&cases[i])->as.op);
     }
 }
 
 static bool has_happened(coir_select_case *which, struct coir_fiber *fiber)
 {
-    struct slot *slot = slot_of(which);
+    struct entry *entry = entry_of(which);
 
     if (which->kind_ == TASK)
         return task_has_ended(which);
     if (which->kind_ != DESCRIPTOR)
         return false;
-    if (slot->begun && coir_load_acquire(&slot->op.done)) { /* [D] */
-        slot->begun = false;
-        which->result = (int)coir_poll_end(&slot->op);
+    if (entry->begun && coir_load_acquire(&entry->as.op.done)) { /* [D] */
+        entry->begun = false;
+        which->result = (int)coir_poll_end(&entry->as.op);
         if (which->result == -EINTR)
             begin_to_poll(which, fiber);
     }
@@ -328,7 +327,7 @@ static int wait_for_any(coir_select_case *cases, size_t n, struct coir_fiber *fi
     }
     winner = coir_load_acquire(&choice->winner);
     if (source_of(&cases[winner])) {
-        struct coir_waiter *waiter = &slot_of(&cases[winner])->waiter;
+        struct coir_waiter *waiter = &entry_of(&cases[winner])->as.waiter;
         coir_waiter_wait_always(waiter, "select", cases);
         cases[winner].result = source_of(&cases[winner])->result(waiter, cases[winner].place_);
     }
