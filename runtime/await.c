@@ -20,6 +20,7 @@
 #include <string.h>
 
 #include "cancel.h"
+#include "deadlock.h"
 #include "group.h"
 #include "lend.h"
 #include "local.h"
@@ -300,6 +301,7 @@ static int park_until_done(const char *function, struct coir_fiber *fiber,
     if (coir_inline_has_room(fiber))
         coir_lend_offer(fiber, task);
     register_joiner(function, task, fiber);
+    coir_deadlock_awaits(fiber);
     while (!(coir_load_acquire(&task->shared) & COIR_TASK_DONE)) {
         if (coir_lend_take(fiber))
             return run_and_release(coir_current_worker(), task);

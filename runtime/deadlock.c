@@ -18,43 +18,65 @@ COIR_ATOMIC(uint32_t) coir_deadlock_on;
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static struct coir_deadlock_wait *waits;
 
-/* Whether the task runs, or waits for what runs, on the fiber. */
-static bool is_on(struct coir_fiber *fiber, const struct coir_task *task)
+/* A task that does not go on; so do neither those below it on its fiber. */
+struct blocked {
+    struct coir_fiber *fiber;
+    struct coir_task *task;
+};
+
+static bool is_among(const struct blocked *blocked, const struct coir_task *task)
 {
-    for (struct coir_task *on = fiber->task; on; on = on->next)
+    for (struct coir_task *on = blocked->task; on; on = on->next)
         if (on == task)
             return true;
     return false;
 }
 
-/* The fiber that cannot go on before this one has ended; NULL. */
-static struct coir_fiber *waits_for_end_of(struct coir_fiber *fiber)
+/* Go on to the task that waits for the end of these, if there is one. */
+static bool next_blocked(struct blocked *blocked)
 {
-    struct coir_task *base = fiber->base;
+    struct coir_task *base = blocked->fiber->base;
     uint64_t shared = coir_load_acquire(&base->shared);
 
-    if (shared & COIR_TASK_MEMBER)
-        return coir_load_acquire(&base->group->waited_for) ? base->group->owner : NULL;
-    if (shared & (COIR_TASK_WATCHED | COIR_TASK_FOREIGN))
-        return NULL;
-    return (struct coir_fiber *)(shared & COIR_TASK_JOINER);
+    if (shared & COIR_TASK_MEMBER) {
+        if (!coir_load_acquire(&base->group->waited_for))
+            return false;
+        blocked->fiber = base->group->owner;
+        blocked->task = base->group->scope.task;
+        return true;
+    }
+    if ((shared & (COIR_TASK_WATCHED | COIR_TASK_FOREIGN)) || !(shared & COIR_TASK_JOINER))
+        return false;
+    blocked->fiber = (struct coir_fiber *)(shared & COIR_TASK_JOINER);
+    blocked->task = blocked->fiber->task;
+    return true;
+}
+
+static struct coir_task *task_of(const struct coir_deadlock_wait *wait)
+{
+    return wait->waiter->fiber->task;
 }
 
 static bool blocks(const struct coir_deadlock_wait *wait, const struct coir_task *task)
 {
-    for (struct coir_fiber *fiber = wait->fiber; fiber; fiber = waits_for_end_of(fiber))
-        if (is_on(fiber, task))
+    struct blocked blocked = { wait->waiter->fiber, task_of(wait) };
+
+    do {
+        if (is_among(&blocked, task))
             return true;
+    } while (next_blocked(&blocked));
     return false;
 }
 
-static struct coir_task *owner_of(struct coir_mutex_state *mutex)
+/* NULL also if the mutex has just been given to the one that waits, or it is to try. */
+static struct coir_task *owner_for(struct coir_deadlock_wait *wait)
 {
-    struct coir_task *owner;
+    struct coir_task *owner = NULL;
 
-    coir_lock(&mutex->lock);
-    owner = coir_load_relaxed(&mutex->owner);
-    coir_unlock(&mutex->lock);
+    coir_lock(&wait->mutex->lock);
+    if (coir_load_relaxed(&wait->waiter->state) == COIR_WAITER_LISTED)
+        owner = coir_load_relaxed(&wait->mutex->owner);
+    coir_unlock(&wait->mutex->lock);
     return owner;
 }
 
@@ -78,13 +100,12 @@ static void say(const char *format, ...)
 /* wait's mutex is held by a task that `by` blocks. */
 static void report_one(struct coir_deadlock_wait *wait, struct coir_deadlock_wait *by)
 {
-    struct coir_task *owner = owner_of(wait->mutex);
-
+    wait->reported = true;
     say("coir:   task '%s' waits for the mutex %p, held by task '%s'\n",
-        coir_task_name(wait->fiber->task), (void *)wait->mutex, name_of(owner));
-    if (owner != by->fiber->task)
-        say("coir:   task '%s' waits for the end of task '%s'\n", name_of(owner),
-            coir_task_name(by->fiber->task));
+        coir_task_name(task_of(wait)), (void *)wait->mutex, name_of(wait->owner));
+    if (wait->owner != task_of(by))
+        say("coir:   task '%s' waits for the end of task '%s'\n", name_of(wait->owner),
+            coir_task_name(task_of(by)));
 }
 
 /* The causes lead from the last back to the first, which blocks the last. */
@@ -106,10 +127,9 @@ static void look(struct coir_deadlock_wait *first)
         wait->seen = false;
     first->cause = first->then = NULL;
     for (wait = first; wait; wait = wait->then) {
-        struct coir_task *owner = owner_of(wait->mutex);
-
+        wait->owner = owner_for(wait);
         for (struct coir_deadlock_wait *other = waits; other; other = other->next) {
-            if (other->seen || !owner || !blocks(other, owner))
+            if (other->seen || !wait->owner || !blocks(other, wait->owner))
                 continue;
             if (other == first) {
                 report(first, wait);
@@ -124,8 +144,18 @@ static void look(struct coir_deadlock_wait *first)
     }
 }
 
+void coir_deadlock_look_through(struct coir_fiber *fiber)
+{
+    pthread_mutex_lock(&lock);
+    for (struct coir_deadlock_wait *wait = waits; wait; wait = wait->next)
+        if (!wait->reported && blocks(wait, fiber->task))
+            look(wait);
+    pthread_mutex_unlock(&lock);
+}
+
 void coir_deadlock_list(struct coir_deadlock_wait *wait)
 {
+    wait->reported = false;
     pthread_mutex_lock(&lock);
     wait->next = waits;
     wait->link = &waits;

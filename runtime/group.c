@@ -6,6 +6,7 @@
 #include <errno.h>
 
 #include "await.h"
+#include "deadlock.h"
 #include "lend.h"
 #include "worker.h"
 
@@ -406,6 +407,7 @@ static int wait_group(struct coir_group_state *group, const char *function)
     int rc;
 
     coir_store_release(&group->waited_for, 1);
+    coir_deadlock_awaits(fiber);
     if (coir_cancel_pending_outside(fiber, &group->scope, false))
         cancel_with_owner(group, fiber);
     run_own_members(group, fiber);

@@ -88,7 +88,7 @@ static int wait_until_woken(struct coir_mutex_state *mutex, struct coir_waiter *
     struct coir_deadlock_wait wait;
     int rc = 0;
 
-    coir_deadlock_begin(&wait, waiter->fiber, mutex);
+    coir_deadlock_begin(&wait, waiter, mutex);
     if (always)
         coir_waiter_wait_always(waiter, "mutex", mutex);
     else

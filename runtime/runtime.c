@@ -326,8 +326,6 @@ static void destroy_fiber(struct coir_stack *stack, void *arg)
 
 static void release(struct coir_runtime *runtime)
 {
-    while (coir_load_seq_cst(&runtime->visitors))
-        coir_sys_yield(); /* they are about to return from an unpark */
     coir_stack_pool_each(&runtime->stacks, destroy_fiber, NULL);
     coir_stack_pool_destroy(&runtime->stacks);
     if (runtime->listed)
@@ -567,6 +565,8 @@ int coir_runtime_close(struct coir_runtime *runtime)
     return_interrupt(runtime);
     if (rc < 0)
         return rc; /* what still runs keeps its memory */
+    while (coir_load_seq_cst(&runtime->visitors))
+        coir_sys_yield(); /* they are about to wake a worker, and to return */
     stop_threads(runtime, runtime->worker_count);
     coir_stack_fault_uninstall();
     release(runtime);

@@ -33,8 +33,8 @@ cancel
 waiters
 interrupt
 worker.c rescue tidy probe stall fork
+select.h mutex.h queue.h deadlock.h
 await
-select.h mutex.h queue.h
 deadlock
 mutex
 group future local time blocking to cpus debug error cond event semaphore barrier once rwlock queue
