@@ -416,12 +416,13 @@ static int use_end(void *arg)
 RunTest(channels, meet_however_either_side_waits)
 {
     for (int i = 0; i < 3 * 3 * 2; i++) {
-        coir_queue queue, never;
+        coir_queue queue, never[2];
         make(&queue, 0);
-        make(&never, 0);
+        make(&never[0], 0);
+        make(&never[1], 0);
         struct end ends[2] = {
-            { .queue = &queue, .never = &never, .form = i % 3, .item = 5, .puts = true },
-            { .queue = &queue, .never = &never, .form = i / 3 % 3 },
+            { .queue = &queue, .never = &never[0], .form = i % 3, .item = 5, .puts = true },
+            { .queue = &queue, .never = &never[1], .form = i / 3 % 3 },
         };
         coir_task *first = coir_create_task(use_end, &ends[i / 9]);
         let_them_wait();
@@ -429,7 +430,8 @@ RunTest(channels, meet_however_either_side_waits)
         cr_assert_eq(coir_await(first), 0);
         cr_assert_eq(ends[1].item, 5);
         coir_queue_destroy(&queue);
-        coir_queue_destroy(&never);
+        coir_queue_destroy(&never[0]);
+        coir_queue_destroy(&never[1]);
     }
     return 0;
 }
