@@ -157,6 +157,8 @@ static __attribute__((noinline)) int pending_slow(struct coir_fiber *fiber)
     struct walk walk = { 0 };
     int reason;
 
+    if (!fiber->task)
+        return -ECHILD; /* see park.c */
     if (fiber->depth)
         pass_on(fiber);
     walk_from(fiber, fiber->task->scopes, &walk);
@@ -262,13 +264,23 @@ void coir_scope_open(struct coir_scope *scope, enum coir_scope_kind kind, const 
     struct coir_fiber *fiber = coir_fiber_of_caller(function);
     struct coir_task *task = fiber->task;
 
+    if (coir_is_forked())
+        return;
     if (task->scopes == scope)
-        coir_misuse_left_open(function); /* the last time this was called */
+        coir_misuse(function, "open already, or left open by a function that has returned");
     scope->kind = kind;
     scope->told = 0;
     scope->task = task;
     scope->outer = task->scopes;
     task->scopes = scope;
+}
+
+_Noreturn void coir_scope_left(const struct coir_task *task)
+{
+    if (coir_is_forked())
+        coir_misuse("fork", "the task '%s' has returned in the child, which must end by "
+                            "_exit() or exec", coir_task_name(task));
+    coir_misuse_left_open("coir");
 }
 
 struct coir_fiber *coir_scope_check(struct coir_scope *scope, enum coir_scope_kind kind,
@@ -335,6 +347,8 @@ void coir_timeout_reschedule(coir_timeout *timeout, int64_t when)
     struct coir_fiber *fiber = coir_fiber_of_caller("coir_timeout_reschedule");
     struct walk walk = { 0 };
 
+    if (coir_is_forked())
+        return;
     if (state->scope.task != fiber->task || state->scope.kind != COIR_SCOPE_TIMEOUT)
         coir_misuse("coir_timeout_reschedule", "not opened by this task");
     if (is_late(state, &walk))
@@ -347,6 +361,8 @@ int coir_timeout_end(coir_timeout *timeout)
 {
     struct coir_timeout_state *state = (struct coir_timeout_state *)timeout;
 
+    if (coir_is_forked())
+        return -ECHILD;
     coir_scope_check(&state->scope, COIR_SCOPE_TIMEOUT, "coir_timeout_end");
     drop_timer(state);
     coir_scope_close(&state->scope);
@@ -359,6 +375,8 @@ int64_t coir_deadline(void)
     int64_t least = COIR_FOREVER;
     struct walk walk = { 0 };
 
+    if (coir_is_forked())
+        return least;
     for (struct coir_scope *scope = fiber->task->scopes; scope; scope = scope->outer) {
         if (scope->kind == COIR_SCOPE_SHIELD &&
             !is_late((struct coir_timeout_state *)scope, &walk))
@@ -384,6 +402,8 @@ void coir_shield_end(coir_shield *shield)
 {
     struct coir_timeout_state *state = (struct coir_timeout_state *)shield;
 
+    if (coir_is_forked())
+        return;
     coir_scope_check(&state->scope, COIR_SCOPE_SHIELD, "coir_shield_end");
     drop_timer(state);
     coir_scope_close(&state->scope);
@@ -398,6 +418,8 @@ int coir_check(void)
     if (!worker && call)
         return coir_load_relaxed(&call->reason);
     fiber = coir_fiber_of_caller("coir_check");
+    if (coir_is_forked())
+        return -ECHILD;
 
     if (--worker->ticks < 0)
         coir_worker_tick(worker);

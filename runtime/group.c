@@ -19,6 +19,8 @@ static struct coir_group_state *state_of(coir_group *group)
 static void open_group(struct coir_group_state *group, const char *function)
 {
     *group = (struct coir_group_state){ 0 };
+    if (coir_is_forked())
+        return;
     coir_store_relaxed(&group->count, COIR_GROUP_OPEN);
     pthread_mutex_init(&group->lock, NULL);
     coir_scope_open(&group->scope, COIR_SCOPE_GROUP, function);
@@ -132,6 +134,8 @@ static int create_unless_cancelled(const char *function, coir_group *memory,
     bool in_task = coir_current_worker() != NULL;
     int rc;
 
+    if (coir_is_forked())
+        return -ECHILD;
     if (in_task)
         coir_fiber_of_caller(function);
     rc = take_place(group, in_task ? coir_current_worker()->fiber : NULL);
@@ -207,7 +211,8 @@ static void cancel_group(struct coir_group_state *group)
 
 void coir_group_cancel(coir_group *group)
 {
-    cancel_group(state_of(group));
+    if (!coir_is_forked())
+        cancel_group(state_of(group));
 }
 
 /* A member's value, as far as the group is concerned. */
@@ -389,11 +394,13 @@ static int wait_group(struct coir_group_state *group, const char *function)
 
 int coir_group_wait(coir_group *group)
 {
-    return wait_group(state_of(group), "coir_group_wait");
+    return coir_is_forked() ? -ECHILD : wait_group(state_of(group), "coir_group_wait");
 }
 
 int coir_group_cancel_wait(coir_group *group)
 {
+    if (coir_is_forked())
+        return -ECHILD;
     coir_scope_check(&state_of(group)->scope, COIR_SCOPE_GROUP, "coir_group_cancel_wait");
     cancel_group(state_of(group));
     return wait_group(state_of(group), "coir_group_cancel_wait");
@@ -406,7 +413,7 @@ static int run_calls(struct coir_group_state *group, coir_call *calls, size_t n,
                      const char *function, void *site)
 {
     size_t made = 0;
-    int rc, create_rc = 0;
+    int rc, create_rc = coir_is_forked() ? -ECHILD : 0;
 
     group->is_gather = true;
     for (; made < n && !create_rc; made += !create_rc)
@@ -414,6 +421,8 @@ static int run_calls(struct coir_group_state *group, coir_call *calls, size_t n,
                            &calls[made]);
     for (size_t i = made; i < n; i++)
         calls[i].value = create_rc;
+    if (coir_is_forked())
+        return create_rc;
     if (create_rc)
         cancel_group(group);
     rc = wait_group(group, function);

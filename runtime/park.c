@@ -21,6 +21,9 @@ static void check_top_scope(const char *function, struct coir_fiber *fiber, cons
         coir_misuse_left_open(function);
 }
 
+/* Refuses whatever is asked for in a forked child. */
+static struct coir_fiber nobodys = { .stopping = &coir_forked };
+
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wframe-address"
 
@@ -28,8 +31,11 @@ struct coir_fiber *coir_fiber_of_caller(const char *function)
 {
     struct coir_worker *worker = coir_current_worker();
 
-    if (__builtin_expect(!worker || !coir_worker_is_running_task(worker), 0))
+    if (__builtin_expect(!worker || !coir_worker_is_running_task(worker), 0)) {
+        if (coir_is_forked())
+            return &nobodys;
         coir_misuse(function, "called outside a task");
+    }
     if (__builtin_expect(worker->fiber->task->scopes != NULL, 0))
         check_top_scope(function, worker->fiber, __builtin_frame_address(1));
     return worker->fiber;

@@ -43,7 +43,8 @@
 
 /* The running fiber; aborts, naming `function`, outside a task, or if a scope was
    left open by a function that has returned.  For public functions to call: looks
-   at its caller's frame. */
+   at its caller's frame.  In a forked child it is nobody's, without a task: all that
+   may be done with it is to ask coir_cancel_pending(), which says -ECHILD. */
 struct coir_fiber *coir_fiber_of_caller(const char *function);
 
 /*
