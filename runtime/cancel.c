@@ -14,6 +14,7 @@ _Static_assert(sizeof(struct coir_timeout_state) <= sizeof(coir_shield), "fits")
 
 /* One walk's findings. */
 struct walk {
+    bool through; /* in: shields, too */
     bool cancelled;
     struct coir_task *task;   /* whose reason that is, the first that was found; NULL: the run's */
     struct coir_scope *scope; /* and which; NULL: its flag, or its group's */
@@ -44,13 +45,14 @@ static void find_cancelled(struct walk *walk, struct coir_task *task, struct coi
     walk->scope = scope;
 }
 
-/* Look at the scopes of one task, from `scope` outwards.  False at a shield. */
+/* Look at the scopes of one task, from `scope` outwards.  False at a shield that
+   holds. */
 static bool look_at_scopes(struct coir_scope *scope, bool own, struct walk *walk)
 {
     for (; scope; scope = scope->outer) {
         switch ((enum coir_scope_kind)scope->kind) {
         case COIR_SCOPE_SHIELD:
-            if (!is_late((struct coir_timeout_state *)scope, walk))
+            if (!walk->through && !is_late((struct coir_timeout_state *)scope, walk))
                 return false;
             break;
         case COIR_SCOPE_GROUP:
@@ -224,6 +226,11 @@ static void pass_on_to(struct coir_group_state *group, const struct walk *walk)
    cannot look by itself whether it should stop, and tell the other members. */
 static void pass_on(struct coir_fiber *fiber)
 {
+    struct walk all = { .through = true };
+
+    walk_from(fiber, fiber->task->scopes, &all);
+    if (!reason_of(&all))
+        return; /* nor has anybody below */
     for (struct coir_task *task = fiber->task->next; task; task = task->next) {
         struct coir_group_state *group = (struct coir_group_state *)task->scopes;
         struct walk walk = { 0 };
