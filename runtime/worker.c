@@ -1027,6 +1027,7 @@ static int open_worker(struct coir_worker *worker)
     int rc;
 
     worker->tid = coir_sys_gettid();
+    coir_sys_drop_timer_slack();
     settle_on_cpu(worker);
     rc = coir_stack_altstack_set(&worker->altstack);
     if (rc < 0)
