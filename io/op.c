@@ -61,7 +61,8 @@ ssize_t coir_op_run(struct coir_op *op, const char *reason)
         return op->result;
     }
     while (!coir_load_acquire(&op->done)) { /* [D] */
-        if (!asked && (rc = coir_cancel_prepare(op->fiber)) != 0) {
+        if (!asked &&
+            (rc = coir_cancel_prepare(op->fiber, reason, (void *)(intptr_t)op->fd)) != 0) {
             elsewhere = ask_to_end(op);
             asked = true;
         } else {

@@ -19,10 +19,11 @@
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static struct sigaction before[65];
 static bool installed[65];
+static COIR_ATOMIC(pid_t) process; /* not a forked child's */
 
 static bool is_ours(const siginfo_t *info)
 {
-    return info->si_code == SI_TKILL && info->si_pid == coir_sys_getpid();
+    return info->si_code == SI_TKILL && info->si_pid == coir_load_relaxed(&process);
 }
 
 static void chain(int signal, siginfo_t *info, void *context)
@@ -80,6 +81,7 @@ int coir_rescue_install(int signal)
     int rc = 0;
 
     sigfillset(&action.sa_mask);
+    coir_store_relaxed(&process, coir_sys_getpid());
     pthread_mutex_lock(&lock);
     if (!installed[signal]) {
         rc = coir_sys_sigaction(signal, &action, &before[signal]);

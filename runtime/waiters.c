@@ -67,7 +67,8 @@ int coir_waiters_wait(struct coir_waiters *waiters, struct coir_waiter *waiter,
     int rc = 0;
 
     coir_waiters_unlock(waiters);
-    while (!coir_load_acquire(&waiter->woken) && !(rc = coir_cancel_prepare(fiber)))
+    while (!coir_load_acquire(&waiter->woken) &&
+           !(rc = coir_cancel_prepare(fiber, reason, object)))
         coir_park(fiber, reason, object);
 
     coir_waiters_lock(waiters); /* W2, W3 */
