@@ -382,11 +382,15 @@ int coir_cancel_await(coir_task *task)
 /* Let the fiber be told of the end, unless that has come.  False: it has. */
 static bool watch(struct coir_task *task, struct coir_fiber *fiber)
 {
-    uint64_t shared = coir_load_acquire(&task->shared), watched;
+    uint64_t shared = coir_load_acquire(&task->shared), joiner, watched;
 
     do {
         if (shared & COIR_TASK_DONE)
             return false;
+        joiner = shared & COIR_TASK_JOINER;
+        if (joiner && joiner != (uintptr_t)fiber) /* its own: the task is there twice */
+            coir_misuse("coir_wait_any", "the task '%s' is being awaited already",
+                        coir_task_name(task));
         watched = (shared & ~COIR_TASK_JOINER) | (uintptr_t)fiber | COIR_TASK_WATCHED;
     } while (!coir_cas_acq_rel(&task->shared, &shared, watched)); /* [J] */
     return true;

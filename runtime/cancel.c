@@ -119,10 +119,11 @@ static int reason_of(const struct walk *walk)
     return walk->cancelled ? -ECANCELED : walk->late ? -ETIMEDOUT : 0;
 }
 
-/* Tell the groups that the owner has been refused for a reason from outside. */
-static void tell_groups(struct coir_fiber *fiber)
+/* Tell the groups, from `scope` outwards, that a call of their owner's has been refused
+   for a reason from outside of them. */
+static void tell_groups(struct coir_fiber *fiber, struct coir_scope *scope)
 {
-    for (struct coir_scope *scope = fiber->task->scopes; scope; scope = scope->outer) {
+    for (; scope; scope = scope->outer) {
         if (scope->kind == COIR_SCOPE_SHIELD &&
             !coir_load_relaxed(&((struct coir_timeout_state *)scope)->late))
             return;
@@ -134,6 +135,23 @@ static void tell_groups(struct coir_fiber *fiber)
     }
 }
 
+/* A task below that runs a member of its group inline, in coir_group_wait(),
+   cannot look by itself whether it should stop, and tell the other members. */
+static void pass_on(struct coir_fiber *fiber)
+{
+    for (struct coir_task *task = fiber->task->next; task; task = task->next) {
+        struct coir_group_state *group = (struct coir_group_state *)task->scopes;
+        struct walk walk = { 0 };
+
+        if (!group || group->scope.kind != COIR_SCOPE_GROUP ||
+            !coir_load_relaxed(&group->waited_for) || coir_group_is_cancelled(group))
+            continue;
+        walk_task(fiber, task, group->scope.outer, &walk);
+        if (reason_of(&walk))
+            coir_group_cancel((coir_group *)group);
+    }
+}
+
 static __attribute__((noinline)) int pending_slow(struct coir_fiber *fiber)
 {
     struct walk walk = { 0 };
@@ -141,13 +159,15 @@ static __attribute__((noinline)) int pending_slow(struct coir_fiber *fiber)
 
     if (!fiber->task)
         return -ECHILD; /* see park.c */
+    if (fiber->depth)
+        pass_on(fiber);
     walk_from(fiber, fiber->task->scopes, &walk);
     reason = reason_of(&walk);
     if (!reason)
         return 0;
     if (reason == -ETIMEDOUT)
         walk.late->scope.told = 1;
-    tell_groups(fiber);
+    tell_groups(fiber, fiber->task->scopes);
     return reason;
 }
 
@@ -172,6 +192,8 @@ int coir_cancel_pending_outside(struct coir_fiber *fiber, struct coir_scope *sco
     reason = reason_of(&walk);
     if (tell && reason == -ETIMEDOUT)
         walk.late->scope.told = 1;
+    if (tell && reason)
+        tell_groups(fiber, scope->outer);
     return reason;
 }
 
@@ -210,23 +232,6 @@ static bool arm(struct coir_fiber *fiber)
     return true;
 }
 
-/* A task below that runs a member of its group inline, in coir_group_wait(),
-   cannot look by itself whether it should stop, and tell the other members. */
-static void pass_on(struct coir_fiber *fiber)
-{
-    for (struct coir_task *task = fiber->task->next; task; task = task->next) {
-        struct coir_group_state *group = (struct coir_group_state *)task->scopes;
-        struct walk walk = { 0 };
-
-        if (!group || group->scope.kind != COIR_SCOPE_GROUP ||
-            !coir_load_relaxed(&group->waited_for) || coir_group_is_cancelled(group))
-            continue;
-        walk_task(fiber, task, group->scope.outer, &walk);
-        if (reason_of(&walk))
-            coir_group_cancel((coir_group *)group);
-    }
-}
-
 int coir_cancel_prepare(struct coir_fiber *fiber)
 {
     struct walk walk = { 0 };
@@ -261,6 +266,8 @@ void coir_scope_open(struct coir_scope *scope, enum coir_scope_kind kind, const 
 
     if (coir_is_forked())
         return;
+    if (task->scopes == scope)
+        coir_misuse(function, "open already, or left open by a function that has returned");
     scope->kind = kind;
     scope->told = 0;
     scope->task = task;
@@ -273,8 +280,7 @@ _Noreturn void coir_scope_left(const struct coir_task *task)
     if (coir_is_forked())
         coir_misuse("fork", "the task '%s' has returned in the child, which must end by "
                             "_exit() or exec", coir_task_name(task));
-    coir_misuse("coir", "a timeout, shield or group was left open by a function that "
-                        "has returned");
+    coir_misuse_left_open("coir");
 }
 
 struct coir_fiber *coir_scope_check(struct coir_scope *scope, enum coir_scope_kind kind,

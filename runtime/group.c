@@ -369,6 +369,8 @@ static int outcome(struct coir_group_state *group, struct coir_fiber *fiber)
     bool refused = group->scope.told || (coir_load_relaxed(&group->flags) & COIR_GROUP_REFUSED);
     int reason = 0;
 
+    if (coir_load_relaxed(&group->winner))
+        return 0; /* and no scope is told */
     if ((refused && !error) || error == -ECANCELED)
         reason = coir_cancel_pending_outside(fiber, &group->scope, true);
     return reason ? reason : error;

@@ -18,8 +18,7 @@ static void check_top_scope(const char *function, struct coir_fiber *fiber, cons
     const char *top = (const char *)fiber->task->scopes;
 
     if (top < frame && top >= fiber->stack.low)
-        coir_misuse(function, "a timeout, shield or group was left open by a function that "
-                              "has returned");
+        coir_misuse_left_open(function);
 }
 
 /* Refuses whatever is asked for in a forked child. */
@@ -129,4 +128,10 @@ _Noreturn void coir_misuse(const char *function, const char *format, ...)
     text[n++] = '\n';
     coir_sys_write(2, text, (size_t)n);
     abort();
+}
+
+void coir_misuse_left_open(const char *function)
+{
+    coir_misuse(function, "a timeout, shield or group was left open by a function that has "
+                          "returned");
 }

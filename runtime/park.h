@@ -74,4 +74,7 @@ void coir_take_steps(struct coir_fiber *fiber, int steps);
 _Noreturn void coir_misuse(const char *function, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 
+/* The same for a timeout, shield or group that was left open. */
+_Noreturn void coir_misuse_left_open(const char *function);
+
 #endif

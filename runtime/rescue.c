@@ -5,6 +5,7 @@
 
 #include <string.h>
 
+#include "context.h"
 #include "park.h"
 #include "probe.h"
 #include "sys.h"
@@ -64,10 +65,18 @@ static void on_rescue(int signal, siginfo_t *info, void *context)
     coir_sys_set_errno(saved);
 }
 
+/* Where another thread runs during a handler that is on a stack of its own, valgrind
+   takes the next large frame of what was interrupted for a switch to another stack,
+   and every access to it for an error. */
+static int where_to_run(void)
+{
+    return coir_context_under_valgrind() ? 0 : SA_ONSTACK;
+}
+
 int coir_rescue_install(int signal)
 {
     struct sigaction action = { .sa_sigaction = on_rescue,
-                                .sa_flags = SA_SIGINFO | SA_RESTART | SA_ONSTACK };
+                                .sa_flags = SA_SIGINFO | SA_RESTART | where_to_run() };
     int rc = 0;
 
     sigfillset(&action.sa_mask);

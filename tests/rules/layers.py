@@ -39,7 +39,7 @@ runtime runner
 
 IO_MAY_INCLUDE = {"atomics.h", "sys.h", "current.h", "driver.h", "park.h", "cancel.h", "timer.h",
                   "blocking.h"}
-PROGRAMS = ("examples", "bench", "tests/api", "tests/io")
+PROGRAMS = ("examples", "bench", "tests/api", "tests/io", "tests/bridges")
 MAY_NOT_INCLUDE_LIBURING = ("include", "runtime", "examples")
 
 
