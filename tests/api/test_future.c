@@ -240,7 +240,7 @@ RunTest(future, set_by_a_thread_may_be_destroyed_at_once)
     struct from_thread from = { .mailbox = &mailbox };
     pthread_t thread;
     cr_assert_eq(pthread_create(&thread, NULL, set_from_thread, &from), 0);
-    for (int i = 0; i < check_scale(600); i++) {
+    for (int i = 0; i < check_scale(300); i++) {
         coir_future future;
         void *value = NULL;
         coir_future_init(&future);
