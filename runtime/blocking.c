@@ -197,9 +197,9 @@ int coir_blocking_run(enum coir_blocking_pool pool, struct coir_job *job)
         return rc;
     while (coir_load_acquire(&job->state) == WAITED) {
         uint32_t state = WAITED;
-        rc = coir_cancel_prepare(fiber);
+        rc = coir_cancel_prepare(fiber, "thread", (void *)(uintptr_t)job->run);
         if (rc == 0)
-            coir_park(fiber, "thread", job);
+            coir_park(fiber, "thread", (void *)(uintptr_t)job->run);
         else if (coir_cas_acq_rel(&job->state, &state, ABANDONED))
             return coir_cancel_deliver(fiber, rc);
     }

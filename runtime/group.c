@@ -6,6 +6,7 @@
 #include <errno.h>
 
 #include "await.h"
+#include "deadlock.h"
 #include "lend.h"
 #include "worker.h"
 
@@ -48,28 +49,34 @@ static int take_place(struct coir_group_state *group, struct coir_fiber *fiber)
 
     if (!group->limit)
         return 0;
-    coir_waiters_lock(&group->full);
+    coir_lock(&group->places);
     if (group->alive < group->limit) {
         group->alive++;
-        coir_waiters_unlock(&group->full);
+        coir_unlock(&group->places);
         return 0;
     }
     if (!fiber) {
-        coir_waiters_unlock(&group->full);
+        coir_unlock(&group->places);
         return -EAGAIN;
     }
-    coir_waiters_add(&group->full, &waiter, fiber);
-    return coir_waiters_wait(&group->full, &waiter, "group limit", group);
+    coir_waiter_init(&waiter, fiber);
+    coir_waiters_add(&group->full, &waiter);
+    coir_unlock(&group->places);
+    return coir_waiter_wait(&group->places, &group->full, &waiter, "group limit", group);
 }
 
 static void leave_place(struct coir_group_state *group)
 {
+    struct coir_waiter *next;
+
     if (!group->limit)
         return;
-    coir_waiters_lock(&group->full);
-    if (!coir_waiters_wake(&group->full))
+    coir_lock(&group->places);
+    next = coir_waiters_take(&group->full);
+    if (!next)
         group->alive--;
-    coir_waiters_unlock(&group->full);
+    coir_unlock(&group->places);
+    coir_waiter_wake(next);
 }
 
 /* Members. */
@@ -195,8 +202,10 @@ static void leave(struct coir_group_state *group, struct coir_task *member)
     member->linked = 0;
 }
 
-static void cancel_group(struct coir_group_state *group)
+void coir_group_cancel_for(struct coir_group_state *group, const struct coir_blame *blame)
 {
+    if (!coir_group_is_cancelled(group))
+        coir_autopsy_cancels_group(&group->autopsy, group->scope.task, blame);
     if (coir_or_seq_cst(&group->flags, COIR_GROUP_CANCELLED) & COIR_GROUP_CANCELLED)
         return;
     pthread_mutex_lock(&group->lock);
@@ -212,7 +221,23 @@ static void cancel_group(struct coir_group_state *group)
 void coir_group_cancel(coir_group *group)
 {
     if (!coir_is_forked())
-        cancel_group(state_of(group));
+        coir_group_cancel_for(state_of(group), &COIR_BLAME_CALLER("coir_group_cancel"));
+}
+
+/* The owner is told to stop. */
+static void cancel_with_owner(struct coir_group_state *group, struct coir_fiber *fiber)
+{
+    struct coir_blame why;
+
+    coir_cancel_why(fiber, group->scope.task, group->scope.outer, &why);
+    coir_group_cancel_for(group, &why);
+}
+
+static void cancel_after(struct coir_group_state *group, struct coir_task *member,
+                         enum coir_cause_kind kind, int value)
+{
+    coir_group_cancel_for(
+        group, &(struct coir_blame){ .kind = kind, .task = member, .error = value });
 }
 
 /* A member's value, as far as the group is concerned. */
@@ -224,12 +249,12 @@ static void note_value(struct coir_group_state *group, struct coir_fiber *fiber,
 
     if (value >= 0) {
         if (group->is_race && coir_cas_acq_rel(&group->winner, &nobody, member->call))
-            cancel_group(group);
+            cancel_after(group, member, COIR_CAUSE_SUCCESS, 0);
         return;
     }
     if (value == -ECANCELED && coir_load_acquire(&group->waited_for) &&
         coir_cancel_pending_outside(fiber, &group->scope, false))
-        cancel_group(group); /* the member knew before the group did */
+        cancel_with_owner(group, fiber); /* the member knew before the group did */
     if (value == -ECANCELED &&
         (coir_group_is_cancelled(group) || coir_load_relaxed(fiber->stopping))) {
         coir_or_acq_rel(&group->flags, COIR_GROUP_REFUSED);
@@ -242,7 +267,7 @@ static void note_value(struct coir_group_state *group, struct coir_fiber *fiber,
     else
         coir_cas_acq_rel(&group->error, &none, value);
     if (!group->keep_going)
-        cancel_group(group);
+        cancel_after(group, member, COIR_CAUSE_FAILURE, value);
 }
 
 void coir_group_member_done(struct coir_worker *worker, struct coir_task *member, int value,
@@ -349,12 +374,12 @@ static void join(struct coir_group_state *group, struct coir_fiber *fiber)
         return;
     while (coir_load_acquire(&group->count) != 0) { /* [G] */
         bool ran = run_lent_member(group, fiber);
-        int rc = asked || ran ? 0 : coir_cancel_prepare(fiber);
+        int rc = asked || ran ? 0 : coir_cancel_prepare(fiber, "group", group);
 
         if (ran)
             continue;
         if (rc == -ENOMEM || (!asked && coir_cancel_pending_outside(fiber, &group->scope, false))) {
-            cancel_group(group);
+            cancel_with_owner(group, fiber);
             asked = true;
         } else {
             coir_park(fiber, "group", group);
@@ -382,11 +407,13 @@ static int wait_group(struct coir_group_state *group, const char *function)
     int rc;
 
     coir_store_release(&group->waited_for, 1);
+    coir_deadlock_awaits(fiber);
     if (coir_cancel_pending_outside(fiber, &group->scope, false))
-        cancel_group(group);
+        cancel_with_owner(group, fiber);
     run_own_members(group, fiber);
     join(group, fiber);
     rc = outcome(group, fiber);
+    coir_autopsy_drop_group(&group->autopsy, coir_task_runtime(group->scope.task));
     coir_scope_close(&group->scope);
     pthread_mutex_destroy(&group->lock);
     return rc;
@@ -402,7 +429,7 @@ int coir_group_cancel_wait(coir_group *group)
     if (coir_is_forked())
         return -ECHILD;
     coir_scope_check(&state_of(group)->scope, COIR_SCOPE_GROUP, "coir_group_cancel_wait");
-    cancel_group(state_of(group));
+    coir_group_cancel_for(state_of(group), &COIR_BLAME_CALLER("coir_group_cancel_wait"));
     return wait_group(state_of(group), "coir_group_cancel_wait");
 }
 
@@ -424,7 +451,7 @@ static int run_calls(struct coir_group_state *group, coir_call *calls, size_t n,
     if (coir_is_forked())
         return create_rc;
     if (create_rc)
-        cancel_group(group);
+        coir_group_cancel_for(group, &(struct coir_blame){ .kind = COIR_CAUSE_MEMORY });
     rc = wait_group(group, function);
     return create_rc ? create_rc : rc;
 }

@@ -23,6 +23,7 @@
 #include "await.h"
 #include "cancel.h"
 #include "cpus.h"
+#include "deadlock.h"
 #include "debug.h"
 #include "fork.h"
 #include "interrupt.h"
@@ -58,7 +59,7 @@ static bool has_word(const char *words, const char *word)
 
 static bool all_known(const char *words)
 {
-    static const char *const known[] = { "migrate", "noinline", "report" };
+    static const char *const known[] = { "autopsy", "locks", "migrate", "noinline", "report" };
     size_t len, i;
 
     for (; words && *words; words += len + (words[len] == ',')) {
@@ -169,7 +170,9 @@ static int configure(struct coir_runtime *runtime, const coir_options *options)
     runtime->stack_bytes = (stack_bytes + 4095) / 4096 * 4096 * STACK_FACTOR;
     runtime->inline_tasks = !has_word(debug, "noinline");
     runtime->migrate = has_word(debug, "migrate");
-    runtime->report = has_word(debug, "report");
+    runtime->report = options->debug || has_word(debug, "report");
+    if (options->debug || has_word(debug, "locks"))
+        coir_store_relaxed(&coir_deadlock_on, 1);
     runtime->rescue_signal = options->rescue_signal < 0 ? 0
                              : options->rescue_signal ? options->rescue_signal : SIGURG;
     runtime->pin_cpus = options->cpu_pinning;
@@ -331,6 +334,7 @@ static void release(struct coir_runtime *runtime)
         coir_worker_destroy(&runtime->workers[i]);
     coir_sys_free(runtime->workers);
     coir_task_pool_destroy(&runtime->tasks);
+    coir_autopsies_destroy(&runtime->autopsies);
     for (int i = 0; i < COIR_BLOCKING_POOLS; i++)
         coir_blocking_destroy(&runtime->blocking[i]);
     if (runtime->event >= 0)
@@ -348,6 +352,10 @@ static int create(const coir_options *options, struct coir_runtime **ret_runtime
         return -ENOMEM;
     memset(runtime, 0, sizeof *runtime);
     coir_task_pool_init(&runtime->tasks, runtime);
+    runtime->tasks.drop_autopsy = coir_autopsy_drop;
+    coir_autopsies_init(&runtime->autopsies,
+                        (options && options->debug) ||
+                            has_word(getenv("COIR_DEBUG"), "autopsy"));
     coir_blocking_init(&runtime->blocking[COIR_BLOCKING_NAMES], NAME_THREADS);
     coir_blocking_init(&runtime->blocking[COIR_BLOCKING_DRIVER], DRIVER_THREADS);
     coir_blocking_init(&runtime->blocking[COIR_BLOCKING_CALLS], CALL_THREADS);
@@ -433,7 +441,8 @@ static void wait_for_main(struct coir_runtime *runtime)
     while (!coir_load_acquire(&runtime->main_done)) {
         coir_sys_event_wait(runtime->event, INT64_MAX);
         if (runtime->has_interrupt && coir_interrupt_came())
-            coir_cancel_task(runtime->main_task);
+            coir_cancel_task(runtime->main_task,
+                             &(struct coir_blame){ .kind = COIR_CAUSE_INTERRUPT });
     }
 }
 
@@ -514,6 +523,8 @@ static int open_runtime(const coir_options *options, struct coir_runtime **ret_r
 
     if (rc < 0)
         return rc;
+    if (runtime->autopsies.thorough)
+        coir_backtrace_load();
     rc = provide_for_main(runtime);
     coir_sys_membarrier(MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED);
     if (rc == 0 && runtime->rescue_signal)
@@ -554,6 +565,8 @@ int coir_runtime_close(struct coir_runtime *runtime)
     return_interrupt(runtime);
     if (rc < 0)
         return rc; /* what still runs keeps its memory */
+    while (coir_load_seq_cst(&runtime->visitors))
+        coir_sys_yield(); /* they are about to wake a worker, and to return */
     stop_threads(runtime, runtime->worker_count);
     coir_stack_fault_uninstall();
     release(runtime);

@@ -44,7 +44,7 @@ static int wait_for_timer(struct coir_fiber *fiber, struct coir_timer *timer)
     struct coir_worker *worker;
     int rc = 0;
 
-    while (!coir_timer_fired(timer) && !(rc = coir_cancel_prepare(fiber)))
+    while (!coir_timer_fired(timer) && !(rc = coir_cancel_prepare(fiber, "sleep", NULL)))
         coir_park(fiber, "sleep", NULL);
     worker = coir_current_worker();
     if (coir_timer_release(&worker->timers, timer))

@@ -59,7 +59,8 @@ int coir_to_thread(coir_fn *fn, void *arg)
     if (rc < 0)
         return rc;
     while (!coir_load_acquire(&call.done)) {
-        if (!reason && (reason = coir_cancel_prepare(fiber)) != 0) {
+        if (!reason &&
+            (reason = coir_cancel_prepare(fiber, "thread", (void *)(uintptr_t)fn)) != 0) {
             if (stop(&call, reason))
                 return coir_cancel_deliver(fiber, reason);
         } else {

@@ -26,9 +26,11 @@
 
 #define LOOK_EVERY_TICKS 64
 #define LOOK_EVERY_NS 200000
+#define NEXTS_MOST 3
 #define CALM_TICKS 7 /* looks in a row that may do without the clock */
 #define SPIN_NS 50000
 #define ASK_AGAIN_NS 3000
+#define LONE_FIBER_NS 50000 /* so long a turn that another worker is worth its waking */
 #define LONE_BACKOFF_LEAST 1000000
 #define LONE_BACKOFF_MOST 64000000
 #define STARVED_RETRY_NS 1000000
@@ -67,6 +69,18 @@ void coir_worker_push(struct coir_worker *worker, coir_item item)
     /* Woken fibers: the worker will run one of them itself, soon. */
     if (coir_runqueue_length_hint(q) - 1 > coir_load_relaxed(&worker->keep))
         coir_worker_offer(worker);
+}
+
+void coir_worker_push_woken(struct coir_worker *worker, coir_item item, bool next)
+{
+    if (next && worker->runtime->worker_count > 1 && worker->nexts < NEXTS_MOST &&
+        !coir_runqueue_full(&worker->queue)) {
+        worker->nexts++;
+        coir_runqueue_push_first(&worker->queue, item);
+    } else {
+        worker->nexts = 0;
+        coir_worker_push(worker, item);
+    }
 }
 
 static void wake(struct coir_worker *worker)
@@ -211,10 +225,21 @@ static bool oldest_is_stale(struct coir_worker *worker, int64_t now)
            now - worker->tick_time >= ASK_AGAIN_NS;
 }
 
+/* Two that send each other messages are one at a time in the queue.  To hand that one
+   over at every look would cost more than what they do. */
+static bool is_brisk(struct coir_worker *worker, int64_t now)
+{
+    struct coir_runqueue *q = &worker->queue;
+
+    return coir_runqueue_length_hint(q) == 1 && now - worker->tick_time < LONE_FIBER_NS &&
+           (coir_load_relaxed(&q->slots[coir_load_relaxed(&q->head) & q->mask]) &
+            COIR_ITEM_FIBER);
+}
+
 static void offer_at_tick(struct coir_worker *worker, int64_t now)
 {
     if (coir_idle_any(&worker->runtime->idle) &&
-        coir_runqueue_length_hint(&worker->queue) > 0) {
+        coir_runqueue_length_hint(&worker->queue) > 0 && !is_brisk(worker, now)) {
         if (oldest_is_stale(worker, now))
             worker->lone_allowed_at = 0;
         if (worker->lone_allowed_at <= now)
@@ -304,7 +329,8 @@ static void give_up(struct coir_runtime *runtime, int64_t now)
         return;
     coir_sys_write(2, line, sizeof line - 1);
     if (runtime->main_task)
-        coir_cancel_task(runtime->main_task);
+        coir_cancel_task(runtime->main_task,
+                         &(struct coir_blame){ .kind = COIR_CAUSE_MEMORY });
 }
 
 /* Tasks that could not be given a stack try again now and then, each time on another
@@ -648,7 +674,7 @@ static void tell_joiner(uint64_t shared)
 static void finish(struct coir_worker *worker, struct coir_task *task, int value)
 {
     struct coir_runtime *runtime = worker->runtime;
-    uint64_t shared, kept;
+    uint64_t shared, watched;
 
     if (__builtin_expect(coir_load_relaxed(&task->shared) & COIR_TASK_LOCALS, 0))
         coir_locals_drop(task);
@@ -658,10 +684,13 @@ static void finish(struct coir_worker *worker, struct coir_task *task, int value
         coir_group_member_done(worker, task, value, false);
     } else {
         coir_store_relaxed(&task->qpos, (uint64_t)(uint32_t)value);
-        kept = coir_load_acquire(&task->shared) & (COIR_TASK_OWNS | COIR_TASK_WATCHED);
-        if (__builtin_expect(kept & COIR_TASK_WATCHED, 0))
+        shared = coir_load_acquire(&task->shared);
+        watched = shared & COIR_TASK_WATCHED;
+        if (__builtin_expect(watched, 0))
             task->ended = coir_add_relaxed(&runtime->ends, 1) + 1;
-        shared = coir_xchg_acq_rel(&task->shared, COIR_TASK_DONE | kept); /* [J] */
+        while (!coir_cas_acq_rel(&task->shared, &shared, /* [J] */
+                                 COIR_TASK_DONE | watched | (shared & COIR_TASK_OWNS)))
+            ;
         if (shared & COIR_TASK_JOINER)
             tell_joiner(shared);
         if (shared & COIR_TASK_DETACHED)
@@ -1058,6 +1087,7 @@ int coir_worker_init(struct coir_worker *worker, struct coir_runtime *runtime, i
     memset(worker, 0, sizeof *worker);
     worker->runtime = runtime;
     worker->index = index;
+    worker->random = 2463534242u + (uint32_t)index;
     worker->fiber = &worker->scheduler;
     worker->starved_last = &worker->starved;
     worker->tick_budget = LOOK_EVERY_TICKS;
