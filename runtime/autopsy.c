@@ -455,23 +455,27 @@ static void write_line(int fd, char *line, int n, int cap)
     coir_sys_write(fd, line, (size_t)n);
 }
 
-static int tell_caller(const struct cause *cause, char *buf, size_t cap)
+static int tell_caller(const struct cause *cause, const char *place, char *buf, size_t cap)
 {
     if (cause->who.name[0])
-        return snprintf(buf, cap, "by %s(), which task '%s' (created at %p) called at %p",
-                        cause->function, cause->who.name, cause->who.created, cause->site);
-    return snprintf(buf, cap, "by %s(), called at %p on thread %d, outside of tasks",
-                    cause->function, cause->site, (int)cause->thread);
+        return snprintf(buf, cap, "by %s(), which task '%s' (created at %p) called at %s",
+                        cause->function, cause->who.name, cause->who.created, place);
+    return snprintf(buf, cap, "by %s(), called on thread %d, outside of tasks, at %s",
+                    cause->function, (int)cause->thread, place);
 }
 
 static int tell_cause(const struct cause *cause, char *buf, size_t cap)
 {
+    char place[COIR_PLACE_TEXT_MAX] = "";
+
+    if (cause->site)
+        coir_backtrace_describe(place, cause->site);
     switch (cause->kind) {
     case COIR_CAUSE_CALL:
-        return tell_caller(cause, buf, cap);
+        return tell_caller(cause, place, buf, cap);
     case COIR_CAUSE_DEADLINE:
-        return snprintf(buf, cap, "by the deadline of a timeout that task '%s' began at %p",
-                        cause->who.name, cause->site);
+        return snprintf(buf, cap, "by the deadline of a timeout that task '%s' began at %s",
+                        cause->who.name, place);
     case COIR_CAUSE_FAILURE:
         return snprintf(buf, cap, "by task '%s' (created at %p) of its group, which returned %s",
                         cause->who.name, cause->who.created, coir_err_name(cause->error));
@@ -497,7 +501,7 @@ static bool is_same(const struct person *one, const struct person *other)
 
 static void write_cause(const struct cause *cause, int fd)
 {
-    char line[320] = "    ";
+    char line[512] = "    ";
     int n = 4 + tell_cause(cause, line + 4, sizeof line - 4);
 
     if (cause->through.name[0] && !is_same(&cause->through, &cause->who))

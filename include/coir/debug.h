@@ -22,7 +22,8 @@ COIR_BEGIN_DECLS
  *
  *     task 'fetch' (created at 0x55d0c8a3f2a4) was told to stop 0.012 s ago (ETIMEDOUT), \
  *                                              waiting for coir_read on descriptor 7
- *       by the deadline of a timeout that task 'fetch' began at 0x55d0c8a3f0b1
+ *       by the deadline of a timeout that task 'fetch' began at 0x55d0c8a3f0b1 \
+ *                                              get_page+0x1f (crawler)
  *       it waited in
  *       #0 0x7f31c2a6195c coir_read+0x46 (libcoir.so.0)
  *       #1 0x55d0c8a3f0d3 get_page+0x41 (crawler)
@@ -30,7 +31,7 @@ COIR_BEGIN_DECLS
  * That is kept of the first 64 in each tenth of a second, of the last 128 in all, and
  * goes with the task.  These backtraces are right up to who called this library, and
  * beyond for what was compiled with -fno-omit-frame-pointer.  With COIR_DEBUG=autopsy
- * they are whole, and 1024 are kept; it takes libunwind, and some 50 us for each.
+ * they are whole, which takes libunwind, and 1024 are kept.
  *
  * Then the backtraces of tasks that wait, 100 of each run at most, and of those that
  * run; they need libunwind, and the latter the rescue signal.
