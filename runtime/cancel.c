@@ -196,10 +196,11 @@ static __attribute__((noinline)) void note_reason(struct coir_fiber *fiber,
         coir_autopsy_refuses(fiber, &why);
 }
 
-/* Tell the groups that the owner has been refused for a reason from outside. */
-static void tell_groups(struct coir_fiber *fiber)
+/* Tell the groups, from `scope` outwards, that a call of their owner's has been refused
+   for a reason from outside of them. */
+static void tell_groups(struct coir_fiber *fiber, struct coir_scope *scope)
 {
-    for (struct coir_scope *scope = fiber->task->scopes; scope; scope = scope->outer) {
+    for (; scope; scope = scope->outer) {
         if (scope->kind == COIR_SCOPE_SHIELD &&
             !coir_load_relaxed(&((struct coir_timeout_state *)scope)->late))
             return;
@@ -211,12 +212,41 @@ static void tell_groups(struct coir_fiber *fiber)
     }
 }
 
+static void pass_on_to(struct coir_group_state *group, const struct walk *walk)
+{
+    struct coir_blame why;
+
+    blame(walk, &why);
+    coir_group_cancel_for(group, &why);
+}
+
+/* A task below that runs a member of its group inline, in coir_group_wait(),
+   cannot look by itself whether it should stop, and tell the other members. */
+static void pass_on(struct coir_fiber *fiber)
+{
+    for (struct coir_task *task = fiber->task->next; task; task = task->next) {
+        struct coir_group_state *group = (struct coir_group_state *)task->scopes;
+        struct walk walk = { 0 };
+
+        if (!group || group->scope.kind != COIR_SCOPE_GROUP ||
+            !coir_load_relaxed(&group->waited_for) || coir_group_is_cancelled(group))
+            continue;
+        walk_task(fiber, task, group->scope.outer, &walk);
+        if (reason_of(&walk))
+            pass_on_to(group, &walk);
+    }
+}
+
 /* refused: the frame of a call that is, for the first time for all that is known. */
 static __attribute__((noinline)) int pending_slow(struct coir_fiber *fiber, const void *refused)
 {
     struct walk walk = { 0 };
     int reason;
 
+    if (!fiber->task)
+        return -ECHILD; /* see park.c */
+    if (fiber->depth)
+        pass_on(fiber);
     walk_from(fiber, fiber->task->scopes, &walk);
     reason = reason_of(&walk);
     if (!reason)
@@ -226,7 +256,7 @@ static __attribute__((noinline)) int pending_slow(struct coir_fiber *fiber, cons
         note_reason(fiber, &walk, NULL, NULL, refused);
     if (reason == -ETIMEDOUT)
         walk.late->scope.told = 1;
-    tell_groups(fiber);
+    tell_groups(fiber, fiber->task->scopes);
     return reason;
 }
 
@@ -252,6 +282,8 @@ int coir_cancel_pending_outside(struct coir_fiber *fiber, struct coir_scope *sco
     reason = reason_of(&walk);
     if (tell && reason == -ETIMEDOUT)
         walk.late->scope.told = 1;
+    if (tell && reason)
+        tell_groups(fiber, scope->outer);
     return reason;
 }
 
@@ -288,31 +320,6 @@ static bool arm(struct coir_fiber *fiber)
         }
     }
     return true;
-}
-
-static void pass_on_to(struct coir_group_state *group, const struct walk *walk)
-{
-    struct coir_blame why;
-
-    blame(walk, &why);
-    coir_group_cancel_for(group, &why);
-}
-
-/* A task below that runs a member of its group inline, in coir_group_wait(),
-   cannot look by itself whether it should stop, and tell the other members. */
-static void pass_on(struct coir_fiber *fiber)
-{
-    for (struct coir_task *task = fiber->task->next; task; task = task->next) {
-        struct coir_group_state *group = (struct coir_group_state *)task->scopes;
-        struct walk walk = { 0 };
-
-        if (!group || group->scope.kind != COIR_SCOPE_GROUP ||
-            !coir_load_relaxed(&group->waited_for) || coir_group_is_cancelled(group))
-            continue;
-        walk_task(fiber, task, group->scope.outer, &walk);
-        if (reason_of(&walk))
-            pass_on_to(group, &walk);
-    }
 }
 
 int coir_cancel_prepare(struct coir_fiber *fiber, const char *wait, const void *object)
@@ -352,11 +359,23 @@ void coir_scope_open(struct coir_scope *scope, enum coir_scope_kind kind, const 
     struct coir_fiber *fiber = coir_fiber_of_caller(function);
     struct coir_task *task = fiber->task;
 
+    if (coir_is_forked())
+        return;
+    if (task->scopes == scope)
+        coir_misuse(function, "open already, or left open by a function that has returned");
     scope->kind = kind;
     scope->told = 0;
     scope->task = task;
     scope->outer = task->scopes;
     task->scopes = scope;
+}
+
+_Noreturn void coir_scope_left(const struct coir_task *task)
+{
+    if (coir_is_forked())
+        coir_misuse("fork", "the task '%s' has returned in the child, which must end by "
+                            "_exit() or exec", coir_task_name(task));
+    coir_misuse_left_open("coir");
 }
 
 struct coir_fiber *coir_scope_check(struct coir_scope *scope, enum coir_scope_kind kind,
@@ -432,6 +451,8 @@ void coir_timeout_reschedule(coir_timeout *timeout, int64_t when)
     struct coir_fiber *fiber = coir_fiber_of_caller("coir_timeout_reschedule");
     struct walk walk = { 0 };
 
+    if (coir_is_forked())
+        return;
     if (state->scope.task != fiber->task || state->scope.kind != COIR_SCOPE_TIMEOUT)
         coir_misuse("coir_timeout_reschedule", "not opened by this task");
     if (is_late(state, &walk))
@@ -444,6 +465,8 @@ int coir_timeout_end(coir_timeout *timeout)
 {
     struct coir_timeout_state *state = (struct coir_timeout_state *)timeout;
 
+    if (coir_is_forked())
+        return -ECHILD;
     coir_scope_check(&state->scope, COIR_SCOPE_TIMEOUT, "coir_timeout_end");
     drop_timer(state);
     coir_scope_close(&state->scope);
@@ -456,6 +479,8 @@ int64_t coir_deadline(void)
     int64_t least = COIR_FOREVER;
     struct walk walk = { 0 };
 
+    if (coir_is_forked())
+        return least;
     for (struct coir_scope *scope = fiber->task->scopes; scope; scope = scope->outer) {
         if (scope->kind == COIR_SCOPE_SHIELD &&
             !is_late((struct coir_timeout_state *)scope, &walk))
@@ -481,6 +506,8 @@ void coir_shield_end(coir_shield *shield)
 {
     struct coir_timeout_state *state = (struct coir_timeout_state *)shield;
 
+    if (coir_is_forked())
+        return;
     coir_scope_check(&state->scope, COIR_SCOPE_SHIELD, "coir_shield_end");
     drop_timer(state);
     coir_scope_close(&state->scope);
@@ -495,6 +522,8 @@ int coir_check(void)
     if (!worker && call)
         return coir_load_relaxed(&call->reason);
     fiber = coir_fiber_of_caller("coir_check");
+    if (coir_is_forked())
+        return -ECHILD;
 
     if (--worker->ticks < 0)
         coir_worker_tick(worker);

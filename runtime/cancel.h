@@ -68,7 +68,12 @@ struct coir_timeout_state {
     const void *site;           /* where it was begun */
 };
 
+/* Nothing in a forked child. */
 void coir_scope_open(struct coir_scope *scope, enum coir_scope_kind kind, const char *function);
+
+/* A function has returned and left a scope open: abort; or a task has returned in a
+   forked child, and that is the end of it, too. */
+_Noreturn void coir_scope_left(const struct coir_task *task);
 
 /* Aborts unless `scope` is the caller's innermost. */
 struct coir_fiber *coir_scope_check(struct coir_scope *scope, enum coir_scope_kind kind,
@@ -77,7 +82,8 @@ void coir_scope_close(struct coir_scope *scope);
 
 /*
  * The reason to refuse a call: 0, -ECANCELED or -ETIMEDOUT.  The scope that is
- * answerable is told: use it when the reason is what the caller will return.
+ * answerable is told: use it when the reason is what the caller will return.  In a
+ * forked child it is -ECHILD.
  */
 int coir_cancel_pending(struct coir_fiber *fiber);
 

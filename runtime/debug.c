@@ -211,6 +211,8 @@ void coir_dump(int fd)
 {
     bool walks;
 
+    if (coir_is_forked())
+        return; /* the lock may be held for ever */
     pthread_mutex_lock(&lock);
     for (struct coir_runtime *runtime = runtimes; runtime; runtime = runtime->next)
         dump_runtime(runtime, fd);
@@ -308,6 +310,8 @@ void coir_stats_get(coir_stats *ret_stats)
     struct coir_worker *worker = coir_current_worker();
 
     memset(ret_stats, 0, sizeof *ret_stats);
+    if (coir_is_forked())
+        return;
     if (worker) {
         add_runtime(worker->runtime, ret_stats);
         ret_stats->workers = worker->runtime->worker_count;

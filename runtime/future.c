@@ -6,6 +6,7 @@
 #include <errno.h>
 
 #include "cancel.h"
+#include "current.h"
 #include "park.h"
 #include "waiters.h"
 
@@ -32,6 +33,8 @@ static int settle(struct future *future, void *value, int error)
 {
     int rc = -EALREADY;
 
+    if (coir_is_forked())
+        return -ECHILD; /* the lock may be held for ever */
     coir_waiters_lock(&future->waiters);
     if (!future->done) {
         future->done = true;
@@ -52,13 +55,15 @@ int coir_future_set(coir_future *future, void *value)
 
 int coir_future_fail(coir_future *future, int error)
 {
-    return error < 0 ? settle(state_of(future), NULL, error) : -EINVAL;
+    return error < 0 || coir_is_forked() ? settle(state_of(future), NULL, error) : -EINVAL;
 }
 
 bool coir_future_done(coir_future *future)
 {
     bool done;
 
+    if (coir_is_forked())
+        return true;
     coir_waiters_lock(&state_of(future)->waiters);
     done = state_of(future)->done;
     coir_waiters_unlock(&state_of(future)->waiters);
@@ -94,6 +99,8 @@ void coir_future_destroy(coir_future *future)
     struct future *state = state_of(future);
     bool waited_for;
 
+    if (coir_is_forked())
+        return;
     coir_waiters_lock(&state->waiters); /* whoever set it has left */
     waited_for = state->waiters.first != NULL;
     coir_waiters_unlock(&state->waiters);

@@ -19,6 +19,8 @@ static struct coir_group_state *state_of(coir_group *group)
 static void open_group(struct coir_group_state *group, const char *function)
 {
     *group = (struct coir_group_state){ 0 };
+    if (coir_is_forked())
+        return;
     coir_store_relaxed(&group->count, COIR_GROUP_OPEN);
     pthread_mutex_init(&group->lock, NULL);
     coir_scope_open(&group->scope, COIR_SCOPE_GROUP, function);
@@ -132,6 +134,8 @@ static int create_unless_cancelled(const char *function, coir_group *memory,
     bool in_task = coir_current_worker() != NULL;
     int rc;
 
+    if (coir_is_forked())
+        return -ECHILD;
     if (in_task)
         coir_fiber_of_caller(function);
     rc = take_place(group, in_task ? coir_current_worker()->fiber : NULL);
@@ -209,7 +213,8 @@ void coir_group_cancel_for(struct coir_group_state *group, const struct coir_bla
 
 void coir_group_cancel(coir_group *group)
 {
-    coir_group_cancel_for(state_of(group), &COIR_BLAME_CALLER("coir_group_cancel"));
+    if (!coir_is_forked())
+        coir_group_cancel_for(state_of(group), &COIR_BLAME_CALLER("coir_group_cancel"));
 }
 
 /* The owner is told to stop. */
@@ -382,6 +387,8 @@ static int outcome(struct coir_group_state *group, struct coir_fiber *fiber)
     bool refused = group->scope.told || (coir_load_relaxed(&group->flags) & COIR_GROUP_REFUSED);
     int reason = 0;
 
+    if (coir_load_relaxed(&group->winner))
+        return 0; /* and no scope is told */
     if ((refused && !error) || error == -ECANCELED)
         reason = coir_cancel_pending_outside(fiber, &group->scope, true);
     return reason ? reason : error;
@@ -406,11 +413,13 @@ static int wait_group(struct coir_group_state *group, const char *function)
 
 int coir_group_wait(coir_group *group)
 {
-    return wait_group(state_of(group), "coir_group_wait");
+    return coir_is_forked() ? -ECHILD : wait_group(state_of(group), "coir_group_wait");
 }
 
 int coir_group_cancel_wait(coir_group *group)
 {
+    if (coir_is_forked())
+        return -ECHILD;
     coir_scope_check(&state_of(group)->scope, COIR_SCOPE_GROUP, "coir_group_cancel_wait");
     coir_group_cancel_for(state_of(group), &COIR_BLAME_CALLER("coir_group_cancel_wait"));
     return wait_group(state_of(group), "coir_group_cancel_wait");
@@ -423,7 +432,7 @@ static int run_calls(struct coir_group_state *group, coir_call *calls, size_t n,
                      const char *function, void *site)
 {
     size_t made = 0;
-    int rc, create_rc = 0;
+    int rc, create_rc = coir_is_forked() ? -ECHILD : 0;
 
     group->is_gather = true;
     for (; made < n && !create_rc; made += !create_rc)
@@ -431,6 +440,8 @@ static int run_calls(struct coir_group_state *group, coir_call *calls, size_t n,
                            &calls[made]);
     for (size_t i = made; i < n; i++)
         calls[i].value = create_rc;
+    if (coir_is_forked())
+        return create_rc;
     if (create_rc)
         coir_group_cancel_for(group, &(struct coir_blame){ .kind = COIR_CAUSE_MEMORY });
     rc = wait_group(group, function);

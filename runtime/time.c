@@ -20,8 +20,10 @@ static int yield(const char *function)
     struct coir_worker *worker = coir_current_worker();
     int rc;
 
-    if (__builtin_expect(!worker || !coir_worker_is_running_task(worker), 0))
+    if (__builtin_expect(!worker || !coir_worker_is_running_task(worker), 0)) {
         coir_fiber_of_caller(function);
+        return -ECHILD;
+    }
     if (!coir_cancel_certainly_none(worker->fiber)) {
         rc = coir_cancel_pending(coir_fiber_of_caller(function));
         if (rc < 0)

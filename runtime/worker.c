@@ -633,13 +633,6 @@ struct coir_worker *coir_worker_switch_away(struct coir_worker *worker, enum coi
     return switch_to(worker, next, what);
 }
 
-static void check_left(struct coir_task *task)
-{
-    if (__builtin_expect(task->scopes != NULL, 0))
-        coir_misuse("coir", "a timeout, shield or group was left open by a function that "
-                            "has returned");
-}
-
 static void tell_joiner(uint64_t shared)
 {
     void *joiner = (void *)(shared & COIR_TASK_JOINER);
@@ -658,7 +651,6 @@ static void finish(struct coir_worker *worker, struct coir_task *task, int value
     struct coir_runtime *runtime = worker->runtime;
     uint64_t shared, watched;
 
-    check_left(task);
     if (__builtin_expect(coir_load_relaxed(&task->shared) & COIR_TASK_LOCALS, 0))
         coir_locals_drop(task);
     if (coir_load_relaxed(&task->fiber))
@@ -696,6 +688,8 @@ static void run_base(struct coir_worker *worker, struct coir_fiber *fiber)
     fiber->pins += pinned;
     value = task->fn(task->arg);
     fiber->pins -= pinned;
+    if (__builtin_expect(task->scopes != NULL, 0))
+        coir_scope_left(task);
     finish(coir_current_worker(), task, value);
     fiber->task = NULL;
 }

@@ -120,6 +120,8 @@ struct coir_runtime {
     coir_duration shutdown_grace;
     int64_t stall_ns;          /* 0: stalls are not reported */
     struct coir_stall *stall;
+    sigset_t program_mask; /* of the thread that started the workers */
+    sigset_t worker_mask;
     int event; /* written to when the thread in coir_run() has something to do */
 
     _Alignas(128) struct coir_idle idle;
@@ -136,6 +138,7 @@ struct coir_runtime {
     COIR_ATOMIC(uint64_t) starved_ended;
     COIR_ATOMIC(uint32_t) gave_up; /* no stacks: the main task has been cancelled */
     bool listed; /* among the runtimes, for the dump */
+    bool has_interrupt; /* SIGINT is this runtime's */
     int main_value;
     struct coir_task *main_task;
     struct coir_runtime *next; /* of all runtimes, for the dump */

@@ -31,7 +31,8 @@ waiters.h
 group.h
 cancel
 waiters
-worker.c rescue tidy probe stall
+interrupt
+worker.c rescue tidy probe stall fork
 await
 group future local time blocking to cpus debug error
 lifecycle.h
@@ -40,7 +41,7 @@ runtime runner
 
 IO_MAY_INCLUDE = {"atomics.h", "sys.h", "current.h", "driver.h", "park.h", "cancel.h", "timer.h",
                   "blocking.h"}
-PROGRAMS = ("examples", "bench", "tests/api", "tests/io")
+PROGRAMS = ("examples", "bench", "tests/api", "tests/io", "tests/bridges")
 MAY_NOT_INCLUDE_LIBURING = ("include", "runtime", "examples")
 
 

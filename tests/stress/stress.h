@@ -30,6 +30,7 @@
 
 struct stress {
     const char *name;
+    double seconds;
     int64_t until; /* coir_now() of the end */
     uint64_t seed;
     uint64_t random;
@@ -69,6 +70,7 @@ static UNUSED void stress_begin(struct stress *stress, int argc, char **argv)
 
     *stress = (struct stress){
         .name = slash ? slash + 1 : argv[0],
+        .seconds = seconds,
         .until = coir_now() + COIR_SECONDS(seconds),
         .seed = seed,
         .random = seed * 2 + 1,
@@ -78,10 +80,26 @@ static UNUSED void stress_begin(struct stress *stress, int argc, char **argv)
     fflush(stdout);
 }
 
+/* Keep the worker from everything else, so that others have to look after it. */
+static UNUSED void compute_for(coir_duration duration)
+{
+    int64_t end = coir_now() + duration;
+    while (coir_now() < end)
+        ;
+}
+
 /* Whether there is time for another round; at least one is played. */
 static UNUSED bool stress_goes_on(struct stress *stress)
 {
     return stress->rounds++ == 0 || coir_now() < stress->until;
+}
+
+/* The same for a storm, which has made so many cancels: 20,000 at least, or a million
+   if it is a long one. */
+static UNUSED bool storm_goes_on(struct stress *stress, uint64_t cancels)
+{
+    uint64_t least = (stress->seconds < 30 ? 20000 : 1000000) / COIR_TEST_SCALE;
+    return stress_goes_on(stress) || cancels < least;
 }
 
 static UNUSED int run_round(struct stress *stress, coir_fn *fn, void *arg)
