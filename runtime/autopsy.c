@@ -11,8 +11,6 @@
 #include "sys.h"
 #include "worker.h"
 
-#define SPELL_NS 100000000
-
 /* What a note may take of the stack of a task, and what libunwind may. */
 #if defined(COIR_ASAN) || defined(COIR_TSAN)
 #define ROOM ((size_t)24 * 1024)
@@ -225,7 +223,7 @@ static bool may_note(struct coir_autopsies *autopsies, const struct coir_worker 
 {
     int64_t now = worker ? worker->tick_time : coir_sys_now();
 
-    if (now - coir_load_relaxed(&autopsies->since) >= SPELL_NS) {
+    if (now - coir_load_relaxed(&autopsies->since) >= COIR_AUTOPSY_SPELL_NS) {
         coir_store_relaxed(&autopsies->since, now);
         coir_store_relaxed(&autopsies->left, autopsies->per_spell);
     }

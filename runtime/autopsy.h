@@ -89,6 +89,15 @@ void coir_autopsy_cancels(struct coir_task *task, const struct coir_blame *blame
 void coir_autopsy_cancels_group(coir_autopsy_place *place, struct coir_task *owner,
                                 const struct coir_blame *blame);
 
+/* Whether nothing will be noted for now: to be looked at by a task that is told to stop,
+   before it calls what touches more of its stack, which is cold. */
+#define COIR_AUTOPSY_SPELL_NS 100000000
+static inline bool coir_autopsies_spent(const struct coir_autopsies *autopsies, int64_t now)
+{
+    return coir_load_relaxed(&autopsies->left) <= 0 &&
+           now - coir_load_relaxed(&autopsies->since) < COIR_AUTOPSY_SPELL_NS;
+}
+
 /* Whether there is room for a note, of which there is one less then. */
 bool coir_autopsy_is_wanted(struct coir_runtime *runtime);
 
