@@ -214,9 +214,14 @@ static struct coir_fiber *running_fiber(struct coir_worker **ret_worker)
     return *ret_worker && coir_worker_is_running_task(*ret_worker) ? (*ret_worker)->fiber : NULL;
 }
 
+/* Whether so much is left of the fiber's stack, if the program does not run on another
+   that is its own. */
 static bool has_room(const struct coir_fiber *fiber, size_t bytes)
 {
-    return (uintptr_t)__builtin_frame_address(0) - (uintptr_t)fiber->stack.low >= bytes;
+    const char *here = __builtin_frame_address(0);
+
+    return here < fiber->stack.top && here >= fiber->stack.low &&
+           (size_t)(here - fiber->stack.low) >= bytes;
 }
 
 static bool may_note(struct coir_autopsies *autopsies, const struct coir_worker *worker)
