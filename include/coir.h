@@ -9,6 +9,9 @@
  *   coir/task.h      create, await, cancel, gather, group
  *   coir/time.h      sleep, deadlines
  *   coir/future.h    a value that somebody will set
+ *   coir/sync.h      mutex, condition, event, semaphore, barrier, once
+ *   coir/queue.h     queues between tasks
+ *   coir/select.h    the first of several things
  *   coir/blocking.h  calls that block, on a thread
  *   coir/fd.h        read, write, close, any descriptor
  *   coir/file.h      open
@@ -39,7 +42,10 @@
 #include "coir/file.h"
 #include "coir/future.h"
 #include "coir/net.h"
+#include "coir/queue.h"
 #include "coir/runtime.h"
+#include "coir/select.h"
+#include "coir/sync.h"
 #include "coir/task.h"
 #include "coir/time.h"
 

@@ -43,40 +43,81 @@ static void park(struct coir_op *op, const char *reason)
     coir_park(op->fiber, reason, (void *)(intptr_t)op->fd);
 }
 
-ssize_t coir_op_run(struct coir_op *op, const char *reason)
+/* On the running fiber's worker.  1: it has ended already. */
+static int begin(struct coir_op *op, struct coir_fiber *fiber)
 {
     struct coir_worker *worker = coir_current_worker();
-    bool asked = false, elsewhere = false;
     int rc;
 
-    op->fiber = coir_fiber_of_caller(reason);
+    op->fiber = fiber;
     op->worker = worker;
     coir_store_relaxed(&op->done, 0);
     rc = coir_worker_driver(worker)->submit(worker, op);
+    if (rc >= 0)
+        coir_worker_count_submitted(worker);
+    return rc;
+}
+
+/* elsewhere: another worker has been asked to end it. */
+static void wait_for_end(struct coir_op *op, bool elsewhere, const char *reason)
+{
+    while (!coir_load_acquire(&op->done)) /* [D] */
+        park(op, reason);
+    while (elsewhere && !coir_load_acquire(&op->request.done))
+        park(op, reason); /* the request is part of op */
+}
+
+ssize_t coir_op_run(struct coir_op *op, const char *reason)
+{
+    struct coir_fiber *fiber = coir_fiber_of_caller(reason);
+    bool asked = false, elsewhere = false;
+    int rc = begin(op, fiber);
+
     if (rc < 0)
         return rc;
-    coir_worker_count_submitted(worker);
     if (rc > 0) {
-        coir_take_steps(op->fiber, STEPS_PER_OP);
+        coir_take_steps(fiber, STEPS_PER_OP);
         return op->result;
     }
-    while (!coir_load_acquire(&op->done)) { /* [D] */
-        if (!asked &&
-            (rc = coir_cancel_prepare(op->fiber, reason, (void *)(intptr_t)op->fd)) != 0) {
+    while (!asked && !coir_load_acquire(&op->done)) { /* [D] */
+        if ((rc = coir_cancel_prepare(fiber, reason, (void *)(intptr_t)op->fd)) != 0) {
             elsewhere = ask_to_end(op);
             asked = true;
         } else {
             park(op, reason);
         }
     }
-    while (elsewhere && !coir_load_acquire(&op->request.done))
-        park(op, reason); /* the request is part of op */
+    wait_for_end(op, elsewhere, reason);
     if (op->result != -ECANCELED && !(op->result == -EINTR && asked))
         return op->result;
     if (rc == -ENOMEM)
         return rc;
-    rc = coir_cancel_pending(op->fiber);
+    rc = coir_cancel_pending(fiber);
     return rc ? rc : -EBADF;
+}
+
+int coir_poll_begin(struct coir_op *op, struct coir_fiber *fiber, int fd, int events)
+{
+    int rc = coir_fd_begin(coir_current_worker(), fd);
+
+    if (rc < 0)
+        return rc;
+    *op = (struct coir_op){ .code = COIR_OP_POLL, .fd = fd, .len = (size_t)events };
+    rc = begin(op, fiber);
+    if (rc > 0)
+        coir_store_relaxed(&op->done, 1);
+    else if (rc < 0)
+        coir_fd_end(fd);
+    return rc < 0 ? rc : 0;
+}
+
+ssize_t coir_poll_end(struct coir_op *op)
+{
+    bool asked = !coir_load_acquire(&op->done);
+
+    wait_for_end(op, asked && ask_to_end(op), "select");
+    coir_fd_end(op->fd);
+    return op->result == -ECANCELED && !asked ? -EBADF : op->result;
 }
 
 /* Wait until a descriptor that does not block is ready. */

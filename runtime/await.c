@@ -20,6 +20,7 @@
 #include <string.h>
 
 #include "cancel.h"
+#include "deadlock.h"
 #include "group.h"
 #include "lend.h"
 #include "local.h"
@@ -246,10 +247,9 @@ static int run_and_release(struct coir_worker *worker, struct coir_task *task)
     return value_for(fiber, value);
 }
 
-/* Aborts unless the running task may wait for this one. */
-static void check_handle(const char *function, struct coir_worker *worker,
-                         struct coir_task *task)
+void coir_task_check_handle(const char *function, struct coir_task *task)
 {
+    struct coir_worker *worker = coir_current_worker();
     uint64_t shared = coir_load_acquire(&task->shared);
 
     if (!task->fn)
@@ -301,6 +301,7 @@ static int park_until_done(const char *function, struct coir_fiber *fiber,
     if (coir_inline_has_room(fiber))
         coir_lend_offer(fiber, task);
     register_joiner(function, task, fiber);
+    coir_deadlock_awaits(fiber);
     while (!(coir_load_acquire(&task->shared) & COIR_TASK_DONE)) {
         if (coir_lend_take(fiber))
             return run_and_release(coir_current_worker(), task);
@@ -324,7 +325,7 @@ static __attribute__((noinline)) int await_slow(const char *function,
 {
     struct coir_fiber *fiber = worker->fiber;
 
-    check_handle(function, worker, task);
+    coir_task_check_handle(function, task);
     if (worker->ticks < 0 && coir_worker_turn_is_over(worker)) {
         coir_reschedule(fiber);
         worker = coir_current_worker();
@@ -389,8 +390,7 @@ int coir_cancel_await(coir_task *task)
 
 /* Waiting for any. */
 
-/* Let the fiber be told of the end, unless that has come.  False: it has. */
-static bool watch(struct coir_task *task, struct coir_fiber *fiber)
+bool coir_task_watch(struct coir_task *task, struct coir_fiber *fiber)
 {
     uint64_t shared = coir_load_acquire(&task->shared), joiner, watched;
 
@@ -406,7 +406,7 @@ static bool watch(struct coir_task *task, struct coir_fiber *fiber)
     return true;
 }
 
-static void stop_watching(struct coir_task *task)
+void coir_task_unwatch(struct coir_task *task)
 {
     uint64_t shared = coir_load_acquire(&task->shared);
 
@@ -446,7 +446,7 @@ static int check_handles(struct coir_task **tasks, size_t n)
         return -EINVAL;
     for (size_t i = 0; i < n; i++) {
         if (tasks[i]) {
-            check_handle("coir_wait_any", coir_current_worker(), tasks[i]);
+            coir_task_check_handle("coir_wait_any", tasks[i]);
             rc = 0;
         }
     }
@@ -459,13 +459,13 @@ static int wait_for_first(struct coir_fiber *fiber, struct coir_task **tasks, si
 
     for (size_t i = 0; i < n; i++)
         if (tasks[i])
-            watch(tasks[i], fiber);
+            coir_task_watch(tasks[i], fiber);
     while ((first = first_ended(tasks, n)) < 0 &&
            (rc = coir_cancel_prepare(fiber, "wait_any", tasks)) == 0)
         coir_park(fiber, "wait_any", tasks);
     for (size_t i = 0; i < n; i++)
         if (tasks[i])
-            stop_watching(tasks[i]);
+            coir_task_unwatch(tasks[i]);
     return first >= 0 ? first : coir_cancel_deliver(fiber, rc);
 }
 

@@ -117,10 +117,17 @@ void coir_worker_count_submitted(struct coir_worker *worker);
 /* Run what others have requested.  On the worker's thread, or in rescue. */
 void coir_worker_run_requests(struct coir_worker *worker);
 
-/* Run what others have requested.  On the worker's thread, or in rescue. */
-void coir_worker_run_requests(struct coir_worker *worker);
-
 /* From any thread: let `worker` run the request. */
 void coir_worker_request(struct coir_worker *worker, struct coir_request *request);
+
+/*
+ * In io/, for coir_select(): let the running fiber be unparked when a descriptor is
+ * ready, and go on; op->done then.  0; -EBADF, -ENOMEM and the like: not begun.
+ */
+int coir_poll_begin(struct coir_op *op, struct coir_fiber *fiber, int fd, int events);
+
+/* Wait for its end, which is asked for.  poll(2) bits; -ECANCELED if it was that which
+   ended it; -EBADF if it was somebody who closes the descriptor. */
+ssize_t coir_poll_end(struct coir_op *op);
 
 #endif

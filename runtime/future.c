@@ -8,10 +8,12 @@
 #include "cancel.h"
 #include "current.h"
 #include "park.h"
+#include "select.h"
 #include "waiters.h"
 
 struct future {
-    struct coir_waiters waiters; /* its lock guards the rest, which changes once */
+    struct coir_lock lock;
+    struct coir_waiters waiters;
     bool done;
     int error;
     void *value;
@@ -31,21 +33,24 @@ void coir_future_init(coir_future *future)
 
 static int settle(struct future *future, void *value, int error)
 {
-    int rc = -EALREADY;
+    struct coir_waiter *woken;
 
     if (coir_is_forked())
         return -ECHILD; /* the lock may be held for ever */
-    coir_waiters_lock(&future->waiters);
-    if (!future->done) {
-        future->done = true;
-        future->value = value;
-        future->error = error;
-        while (coir_waiters_wake(&future->waiters))
-            ;
-        rc = 0;
+    coir_lock(&future->lock);
+    if (future->done) {
+        coir_unlock(&future->lock);
+        return -EALREADY;
     }
-    coir_waiters_unlock(&future->waiters);
-    return rc;
+    future->done = true;
+    future->value = value;
+    future->error = error;
+    woken = coir_waiters_take_all(&future->waiters, error);
+    for (struct coir_waiter *waiter = woken; waiter; waiter = waiter->next)
+        waiter->place = value;
+    coir_unlock(&future->lock);
+    coir_waiters_wake_all(woken);
+    return 0;
 }
 
 int coir_future_set(coir_future *future, void *value)
@@ -64,9 +69,9 @@ bool coir_future_done(coir_future *future)
 
     if (coir_is_forked())
         return true;
-    coir_waiters_lock(&state_of(future)->waiters);
+    coir_lock(&state_of(future)->lock);
     done = state_of(future)->done;
-    coir_waiters_unlock(&state_of(future)->waiters);
+    coir_unlock(&state_of(future)->lock);
     return done;
 }
 
@@ -79,20 +84,54 @@ int coir_future_await(coir_future *future, void **ret_value)
 
     if (rc < 0)
         return rc;
-    coir_waiters_lock(&state->waiters);
+    coir_waiter_init(&waiter, fiber);
+    coir_lock(&state->lock);
     if (state->done) {
-        coir_waiters_unlock(&state->waiters);
+        waiter.place = state->value;
+        waiter.result = state->error;
+        coir_unlock(&state->lock);
         coir_take_steps(fiber, 1);
     } else {
-        coir_waiters_add(&state->waiters, &waiter, fiber);
-        rc = coir_waiters_wait(&state->waiters, &waiter, "future", future);
+        coir_waiters_add(&state->waiters, &waiter);
+        coir_unlock(&state->lock);
+        rc = coir_waiter_wait(&state->lock, &state->waiters, &waiter, "future", future);
         if (rc < 0)
             return rc;
     }
-    if (ret_value && !state->error)
-        *ret_value = state->value;
-    return state->error;
+    if (ret_value && !waiter.result)
+        *ret_value = waiter.place;
+    return waiter.result;
 }
+
+static struct coir_lock *lock_of(void *future)
+{
+    return &((struct future *)future)->lock;
+}
+
+static struct coir_waiters *waiters_of(void *future)
+{
+    return &((struct future *)future)->waiters;
+}
+
+static bool attempt(void *memory, void *place, int *ret_result, struct coir_waiter **ret_woken)
+{
+    struct future *future = memory;
+
+    (void)ret_woken;
+    *ret_result = future->error;
+    if (future->done && !future->error && place)
+        *(void **)place = future->value;
+    return future->done;
+}
+
+static int result_of(const struct coir_waiter *waiter, void *place)
+{
+    if (!waiter->result && place)
+        *(void **)place = waiter->place;
+    return waiter->result;
+}
+
+const struct coir_source coir_source_future = { lock_of, waiters_of, attempt, result_of };
 
 void coir_future_destroy(coir_future *future)
 {
@@ -101,9 +140,9 @@ void coir_future_destroy(coir_future *future)
 
     if (coir_is_forked())
         return;
-    coir_waiters_lock(&state->waiters); /* whoever set it has left */
+    coir_lock(&state->lock); /* whoever set it has left */
     waited_for = state->waiters.first != NULL;
-    coir_waiters_unlock(&state->waiters);
+    coir_unlock(&state->lock);
     if (waited_for)
         coir_misuse("coir_future_destroy", "tasks still wait for the future");
 }

@@ -6,6 +6,7 @@
 #include <errno.h>
 
 #include "await.h"
+#include "deadlock.h"
 #include "lend.h"
 #include "worker.h"
 
@@ -48,28 +49,34 @@ static int take_place(struct coir_group_state *group, struct coir_fiber *fiber)
 
     if (!group->limit)
         return 0;
-    coir_waiters_lock(&group->full);
+    coir_lock(&group->places);
     if (group->alive < group->limit) {
         group->alive++;
-        coir_waiters_unlock(&group->full);
+        coir_unlock(&group->places);
         return 0;
     }
     if (!fiber) {
-        coir_waiters_unlock(&group->full);
+        coir_unlock(&group->places);
         return -EAGAIN;
     }
-    coir_waiters_add(&group->full, &waiter, fiber);
-    return coir_waiters_wait(&group->full, &waiter, "group limit", group);
+    coir_waiter_init(&waiter, fiber);
+    coir_waiters_add(&group->full, &waiter);
+    coir_unlock(&group->places);
+    return coir_waiter_wait(&group->places, &group->full, &waiter, "group limit", group);
 }
 
 static void leave_place(struct coir_group_state *group)
 {
+    struct coir_waiter *next;
+
     if (!group->limit)
         return;
-    coir_waiters_lock(&group->full);
-    if (!coir_waiters_wake(&group->full))
+    coir_lock(&group->places);
+    next = coir_waiters_take(&group->full);
+    if (!next)
         group->alive--;
-    coir_waiters_unlock(&group->full);
+    coir_unlock(&group->places);
+    coir_waiter_wake(next);
 }
 
 /* Members. */
@@ -400,6 +407,7 @@ static int wait_group(struct coir_group_state *group, const char *function)
     int rc;
 
     coir_store_release(&group->waited_for, 1);
+    coir_deadlock_awaits(fiber);
     if (coir_cancel_pending_outside(fiber, &group->scope, false))
         cancel_with_owner(group, fiber);
     run_own_members(group, fiber);

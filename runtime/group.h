@@ -50,7 +50,8 @@ struct coir_group_state {
     COIR_ATOMIC(coir_call *) winner; /* of a race */
     uint32_t limit;  /* 0: none, or how many members there may be at a time; */
     uint32_t alive;  /* how many there are, */
-    struct coir_waiters full; /* and who waits to create another; its lock is theirs */
+    struct coir_waiters full; /* and who waits to create another, */
+    struct coir_lock places;  /* under this lock */
     COIR_ATOMIC(struct coir_autopsy *) autopsy; /* who cancelled it, if that was noted */
 };
 

@@ -41,7 +41,33 @@ struct coir_fiber *coir_fiber_of_caller(const char *function)
     return worker->fiber;
 }
 
+struct coir_fiber *coir_fiber_or_none(const char *function)
+{
+    struct coir_worker *worker = coir_current_worker();
+
+    if (!worker || !coir_worker_is_running_task(worker))
+        return coir_is_forked() ? &nobodys : NULL;
+    if (__builtin_expect(worker->fiber->task->scopes != NULL, 0))
+        check_top_scope(function, worker->fiber, __builtin_frame_address(1));
+    return worker->fiber;
+}
+
 #pragma GCC diagnostic pop
+
+bool coir_fiber_is_alone(const struct coir_fiber *fiber)
+{
+    return coir_load_relaxed(&fiber->worker)->runtime->worker_count == 1;
+}
+
+uint32_t coir_random(struct coir_fiber *fiber)
+{
+    uint32_t *state = &coir_load_relaxed(&fiber->worker)->random;
+
+    *state ^= *state << 13;
+    *state ^= *state >> 17;
+    *state ^= *state << 5;
+    return *state;
+}
 
 void coir_park(struct coir_fiber *fiber, const char *reason, const void *object)
 {
@@ -54,7 +80,7 @@ void coir_park(struct coir_fiber *fiber, const char *reason, const void *object)
 }
 
 /* Queue a fiber that this thread has just taken out of PARKED. */
-static void make_ready(struct coir_fiber *fiber)
+static void make_ready(struct coir_fiber *fiber, bool next)
 {
     struct coir_worker *self = coir_current_worker();
     struct coir_worker *last = coir_load_relaxed(&fiber->worker);
@@ -63,14 +89,14 @@ static void make_ready(struct coir_fiber *fiber)
     if (self && __builtin_expect(self->in_rescue, 0)) {
         coir_worker_send(fiber->pins ? last : self, item);
     } else if (self == last && !(last->runtime->migrate && !fiber->pins)) {
-        coir_worker_push(self, item);
+        coir_worker_push_woken(self, item, next);
     } else if (fiber->pins) {
         coir_worker_send(last, item);
     } else if (last->runtime->migrate) {
-        int next = (last->index + 1) % last->runtime->worker_count;
-        coir_worker_send(&last->runtime->workers[next], item);
+        int other = (last->index + 1) % last->runtime->worker_count;
+        coir_worker_send(&last->runtime->workers[other], item);
     } else if (self && self->runtime == last->runtime) {
-        coir_worker_push(self, item);
+        coir_worker_push_woken(self, item, next);
     } else {
         coir_worker_send(coir_worker_rested(last), item);
     }
@@ -79,7 +105,30 @@ static void make_ready(struct coir_fiber *fiber)
 void coir_unpark(struct coir_fiber *fiber)
 {
     if (coir_parking_notify(&fiber->state))
-        make_ready(fiber);
+        make_ready(fiber, false);
+}
+
+void coir_unpark_next(struct coir_fiber *fiber)
+{
+    if (coir_parking_notify(&fiber->state))
+        make_ready(fiber, true);
+}
+
+struct coir_runtime *coir_visit(struct coir_fiber *fiber)
+{
+    struct coir_worker *self = coir_current_worker();
+    struct coir_runtime *runtime = coir_load_relaxed(&fiber->worker)->runtime;
+
+    if (self && self->runtime == runtime)
+        return NULL;
+    coir_add_seq_cst(&runtime->visitors, 1);
+    return runtime;
+}
+
+void coir_visit_end(struct coir_runtime *visited)
+{
+    if (visited)
+        coir_sub_seq_cst(&visited->visitors, 1);
 }
 
 bool coir_park_hold(struct coir_fiber *fiber)
@@ -90,7 +139,7 @@ bool coir_park_hold(struct coir_fiber *fiber)
 void coir_park_release(struct coir_fiber *fiber)
 {
     if (!coir_parking_commit(&fiber->state))
-        make_ready(fiber);
+        make_ready(fiber, false);
 }
 
 void coir_reschedule(struct coir_fiber *fiber)
@@ -101,7 +150,7 @@ void coir_reschedule(struct coir_fiber *fiber)
 
 void coir_take_steps(struct coir_fiber *fiber, int steps)
 {
-    struct coir_worker *worker = coir_current_worker();
+    struct coir_worker *worker = coir_load_relaxed(&fiber->worker);
 
     worker->ticks -= steps;
     if ((worker->ticks < 0 && coir_worker_turn_is_over(worker)) || worker->runtime->migrate)

@@ -47,6 +47,15 @@
    may be done with it is to ask coir_cancel_pending(), which says -ECHILD. */
 struct coir_fiber *coir_fiber_of_caller(const char *function);
 
+/* The same; NULL on a thread that runs no task. */
+struct coir_fiber *coir_fiber_or_none(const char *function);
+
+/* Whether its run has one worker alone. */
+bool coir_fiber_is_alone(const struct coir_fiber *fiber);
+
+/* A number that looks random, of the running fiber's worker. */
+uint32_t coir_random(struct coir_fiber *fiber);
+
 /*
  * Wait until the running fiber is unparked, or nothing.
  *
@@ -57,6 +66,19 @@ void coir_park(struct coir_fiber *fiber, const char *reason, const void *object)
 
 /* Any thread. */
 void coir_unpark(struct coir_fiber *fiber);
+
+/* The same, and unless there is one worker alone, where order counts, the fiber runs
+   next on the caller's: the caller has sent it a message and is likely to wait for the
+   answer.  At most three in a row, so that what is queued has its turn. */
+void coir_unpark_next(struct coir_fiber *fiber);
+
+/*
+ * A thread that does not belong to a fiber's run, and is about to do the last thing
+ * that keeps it from ending, and then to unpark the fiber: the run stays from visit to
+ * visit_end.  NULL: it belongs to it.
+ */
+struct coir_runtime *coir_visit(struct coir_fiber *fiber);
+void coir_visit_end(struct coir_runtime *visited);
 
 /* Look at a fiber that waits: it stays where it is from hold, if that is true, to
    release.  Any thread; not for long. */

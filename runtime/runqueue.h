@@ -15,8 +15,8 @@
  *
  * Who may call what
  *
- *     push, pop, take_newest, take_middle, grow,
- *     shrink                                        the owner, between signals
+ *     push, push_first, pop, take_newest,
+ *     take_middle, grow, shrink                     the owner, between signals
  *     give (in handover.h)                          the owner, or a signal
  *                                                   handler on its thread that
  *                                                   may interrupt any of these
@@ -35,6 +35,8 @@
  *                then looks whether that position was below the tail.  If not,
  *                it takes the claim back; meanwhile a handler finds a negative
  *                length, so the length is signed.
+ *   push_first   stores the slot below the head, then lowers the head in one
+ *                instruction, which fails if a handler has moved it.
  *   take_newest  lowers the tail, then looks at the head: if a handler had
  *                taken the task before, head is above the position, and the
  *                tail is put back.  So does trim, for tombstones.
@@ -42,8 +44,8 @@
  *                fails if the slot does not hold the item any more.
  *   grow, shrink set `busy`, and the handler leaves.
  *
- * Positions are 64 bits and never reduced.  A position names a slot modulo the
- * capacity, and is alive when head <= position < tail.
+ * Positions are 64 bits, and only push_first goes back by one.  A position names a
+ * slot modulo the capacity, and is alive when head <= position < tail.
  *
  * Checked by  tests/unit/test_runqueue.c   every boundary; and each instruction
  *             of create, create, await, await interrupted by give (trap flag)
@@ -135,6 +137,18 @@ static inline uint64_t coir_runqueue_push(struct coir_runqueue *q, coir_item ite
     coir_store_relaxed(&q->tail, position + 1);
     coir_compiler_barrier();
     return position;
+}
+
+/* Add at the old end: it is next.  The queue must not be full. */
+static inline void coir_runqueue_push_first(struct coir_runqueue *q, coir_item item)
+{
+    uint64_t head;
+
+    do {
+        head = coir_load_relaxed(&q->head);
+        coir_store_relaxed(&q->slots[(head - 1) & q->mask], item);
+        coir_compiler_barrier();
+    } while (!coir_local_cas(&q->head, head, head - 1));
 }
 
 /* Take the oldest item; 0 if there is none. */

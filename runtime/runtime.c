@@ -23,6 +23,7 @@
 #include "await.h"
 #include "cancel.h"
 #include "cpus.h"
+#include "deadlock.h"
 #include "debug.h"
 #include "fork.h"
 #include "interrupt.h"
@@ -58,7 +59,7 @@ static bool has_word(const char *words, const char *word)
 
 static bool all_known(const char *words)
 {
-    static const char *const known[] = { "autopsy", "migrate", "noinline", "report" };
+    static const char *const known[] = { "autopsy", "locks", "migrate", "noinline", "report" };
     size_t len, i;
 
     for (; words && *words; words += len + (words[len] == ',')) {
@@ -169,7 +170,9 @@ static int configure(struct coir_runtime *runtime, const coir_options *options)
     runtime->stack_bytes = (stack_bytes + 4095) / 4096 * 4096 * STACK_FACTOR;
     runtime->inline_tasks = !has_word(debug, "noinline");
     runtime->migrate = has_word(debug, "migrate");
-    runtime->report = has_word(debug, "report");
+    runtime->report = options->debug || has_word(debug, "report");
+    if (options->debug || has_word(debug, "locks"))
+        coir_store_relaxed(&coir_deadlock_on, 1);
     runtime->rescue_signal = options->rescue_signal < 0 ? 0
                              : options->rescue_signal ? options->rescue_signal : SIGURG;
     runtime->pin_cpus = options->cpu_pinning;
@@ -350,7 +353,9 @@ static int create(const coir_options *options, struct coir_runtime **ret_runtime
     memset(runtime, 0, sizeof *runtime);
     coir_task_pool_init(&runtime->tasks, runtime);
     runtime->tasks.drop_autopsy = coir_autopsy_drop;
-    coir_autopsies_init(&runtime->autopsies, has_word(getenv("COIR_DEBUG"), "autopsy"));
+    coir_autopsies_init(&runtime->autopsies,
+                        (options && options->debug) ||
+                            has_word(getenv("COIR_DEBUG"), "autopsy"));
     coir_blocking_init(&runtime->blocking[COIR_BLOCKING_NAMES], NAME_THREADS);
     coir_blocking_init(&runtime->blocking[COIR_BLOCKING_DRIVER], DRIVER_THREADS);
     coir_blocking_init(&runtime->blocking[COIR_BLOCKING_CALLS], CALL_THREADS);
@@ -560,6 +565,8 @@ int coir_runtime_close(struct coir_runtime *runtime)
     return_interrupt(runtime);
     if (rc < 0)
         return rc; /* what still runs keeps its memory */
+    while (coir_load_seq_cst(&runtime->visitors))
+        coir_sys_yield(); /* they are about to wake a worker, and to return */
     stop_threads(runtime, runtime->worker_count);
     coir_stack_fault_uninstall();
     release(runtime);

@@ -3,29 +3,30 @@
  */
 #include "waiters.h"
 
+#ifndef COIR_MODEL
 #include "cancel.h"
 #include "park.h"
 #include "sys.h"
+#endif
 
-#define SPINS 100
+#define SPINS_MOST 64
 
-void coir_waiters_lock(struct coir_waiters *waiters)
+void coir_lock_slow(struct coir_lock *lock)
 {
-    uint32_t free = 0;
-
-    for (int spins = 0; !coir_cas_acquire(&waiters->locked, &free, 1); spins++) {
-        free = 0;
-        if (spins < SPINS)
+    for (int spins = 1;; spins *= 2) {
+        for (int i = 0; i < spins && coir_load_relaxed(&lock->held); i++)
             coir_pause();
-        else
+        if (!coir_load_relaxed(&lock->held) && coir_lock_try(lock))
+            return;
+        if (spins >= SPINS_MOST) {
             coir_sys_yield();
+            spins = SPINS_MOST / 2;
+        }
     }
 }
 
-void coir_waiters_add(struct coir_waiters *waiters, struct coir_waiter *waiter,
-                      struct coir_fiber *fiber)
+void coir_waiters_add(struct coir_waiters *waiters, struct coir_waiter *waiter)
 {
-    waiter->fiber = fiber;
     waiter->next = NULL;
     waiter->prev = waiters->last;
     if (waiters->last)
@@ -33,10 +34,25 @@ void coir_waiters_add(struct coir_waiters *waiters, struct coir_waiter *waiter,
     else
         waiters->first = waiter;
     waiters->last = waiter;
-    coir_store_relaxed(&waiter->woken, 0);
+    waiters->count++;
+    coir_store_relaxed(&waiter->state, COIR_WAITER_LISTED);
 }
 
-static void take_out(struct coir_waiters *waiters, struct coir_waiter *waiter)
+void coir_waiters_add_first(struct coir_waiters *waiters, struct coir_waiter *waiter)
+{
+    waiter->prev = NULL;
+    waiter->next = waiters->first;
+    if (waiters->first)
+        waiters->first->prev = waiter;
+    else
+        waiters->last = waiter;
+    waiters->first = waiter;
+    waiters->count++;
+    coir_store_relaxed(&waiter->state, COIR_WAITER_LISTED);
+}
+
+static void unlink_as(struct coir_waiters *waiters, struct coir_waiter *waiter,
+                      enum coir_waiter_state state)
 {
     if (waiter->prev)
         waiter->prev->next = waiter->next;
@@ -46,36 +62,127 @@ static void take_out(struct coir_waiters *waiters, struct coir_waiter *waiter)
         waiter->next->prev = waiter->prev;
     else
         waiters->last = waiter->prev;
+    waiters->count--;
+    coir_store_relaxed(&waiter->state, state);
 }
 
-bool coir_waiters_wake(struct coir_waiters *waiters)
+void coir_waiters_remove(struct coir_waiters *waiters, struct coir_waiter *waiter)
 {
-    struct coir_waiter *waiter = waiters->first;
-
-    if (!waiter)
-        return false;
-    take_out(waiters, waiter);
-    coir_store_release(&waiter->woken, 1);
-    coir_unpark(waiter->fiber);
-    return true;
+    if (coir_load_relaxed(&waiter->state) == COIR_WAITER_LISTED)
+        unlink_as(waiters, waiter, COIR_WAITER_LEFT);
 }
 
-int coir_waiters_wait(struct coir_waiters *waiters, struct coir_waiter *waiter,
-                      const char *reason, const void *object)
+static bool wins(struct coir_waiter *waiter)
 {
-    struct coir_fiber *fiber = waiter->fiber;
-    int rc = 0;
+    int32_t undecided = COIR_UNDECIDED;
 
-    coir_waiters_unlock(waiters);
-    while (!coir_load_acquire(&waiter->woken) &&
-           !(rc = coir_cancel_prepare(fiber, reason, object)))
-        coir_park(fiber, reason, object);
+    return !waiter->choice ||
+           coir_cas_acq_rel(&waiter->choice->winner, &undecided, waiter->number);
+}
 
-    coir_waiters_lock(waiters); /* W2, W3 */
-    if (coir_load_relaxed(&waiter->woken))
-        rc = 0;
-    else
-        take_out(waiters, waiter);
-    coir_waiters_unlock(waiters);
-    return rc ? coir_cancel_deliver(fiber, rc) : 0;
+struct coir_waiter *coir_waiters_take(struct coir_waiters *waiters)
+{
+    struct coir_waiter *waiter;
+
+    while ((waiter = waiters->first) != NULL) {
+        bool won = wins(waiter);
+        unlink_as(waiters, waiter, won ? COIR_WAITER_TAKEN : COIR_WAITER_LEFT);
+        if (won) {
+            waiter->next = NULL;
+            return waiter;
+        }
+    }
+    return NULL;
+}
+
+struct coir_waiter *coir_waiters_take_all(struct coir_waiters *waiters, int32_t result)
+{
+    struct coir_waiter *first = NULL, **end = &first;
+
+    while ((*end = coir_waiters_take(waiters)) != NULL) {
+        (*end)->result = result;
+        end = &(*end)->next;
+    }
+    return first;
+}
+
+void coir_waiter_wake(struct coir_waiter *taken)
+{
+    struct coir_fiber *fiber;
+    struct coir_runtime *visited;
+
+    if (!taken)
+        return;
+    fiber = taken->fiber;
+    visited = coir_visit(fiber);
+    coir_store_release(&taken->state, COIR_WAITER_WOKEN); /* [W] */
+    coir_unpark(fiber);
+    coir_visit_end(visited);
+}
+
+void coir_waiter_wake_next(struct coir_waiter *taken)
+{
+    struct coir_fiber *fiber;
+    struct coir_runtime *visited;
+
+    if (!taken)
+        return;
+    fiber = taken->fiber;
+    visited = coir_visit(fiber);
+    coir_store_release(&taken->state, COIR_WAITER_WOKEN); /* [W] */
+    coir_unpark_next(fiber);
+    coir_visit_end(visited);
+}
+
+void coir_waiters_wake_all(struct coir_waiter *chain)
+{
+    struct coir_waiter *next;
+
+    for (; chain; chain = next) {
+        next = chain->next;
+        coir_waiter_wake(chain);
+    }
+}
+
+static bool is_woken(struct coir_waiter *waiter)
+{
+    return coir_load_acquire(&waiter->state) == COIR_WAITER_WOKEN; /* [W] */
+}
+
+void coir_waiter_wait_always(struct coir_waiter *waiter, const char *reason,
+                             const void *object)
+{
+    while (!is_woken(waiter))
+        coir_park(waiter->fiber, reason, object);
+}
+
+/* False if it was taken: W2. */
+static bool leave(struct coir_lock *lock, struct coir_waiters *waiters,
+                  struct coir_waiter *waiter)
+{
+    bool left;
+
+    coir_lock(lock);
+    coir_waiters_remove(waiters, waiter);
+    left = coir_load_relaxed(&waiter->state) == COIR_WAITER_LEFT;
+    coir_unlock(lock);
+    return left;
+}
+
+int coir_waiter_wait(struct coir_lock *lock, struct coir_waiters *waiters,
+                     struct coir_waiter *waiter, const char *reason, const void *object)
+{
+    int rc;
+
+    while (!is_woken(waiter)) {
+        rc = coir_cancel_prepare(waiter->fiber, reason, object);
+        if (!rc) {
+            coir_park(waiter->fiber, reason, object);
+        } else if (leave(lock, waiters, waiter)) {
+            return coir_cancel_deliver(waiter->fiber, rc);
+        } else {
+            coir_waiter_wait_always(waiter, reason, object);
+        }
+    }
+    return 0;
 }

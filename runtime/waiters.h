@@ -1,25 +1,43 @@
 /*
- * waiters.h - those that wait for something to be changed by somebody.
+ * waiters.h - those that wait for something to be changed by somebody: the one
+ * mechanism beneath futures, locks, queues and select.
  *
- * A list under a lock, and the object that it belongs to changes under the same
- * lock.  What a task waits with is a node in its own frame:
+ * An object has a lock, and one list or several of those that wait for it.  What a
+ * task waits with is a node in its own frame:
  *
- *     waiter                                 changer, any thread
- *     lock; nothing to be had yet            lock; change the object
- *     add the node; unlock                   take nodes out, oldest first, give
- *     wait: park until the node is woken     them what is theirs, wake them
- *                                            unlock
+ *     waiter                               changer, any thread
+ *     lock; there is nothing for it        lock; change the object
+ *     add the node; unlock                 take nodes out, oldest first, and settle
+ *     wait: park until WOKEN               what each gets; unlock
+ *       told to stop?  lock; take the      wake: WOKEN, unpark              [W]
+ *       node out, unless it was taken
  *
- *   W1  A node is in the list, or woken, or its owner has taken it out again.
- *   W2  A woken node has got what it waited for: it cannot be refused any more.  A
- *       cancelled waiter looks at that under the lock, before it leaves.
- *   W3  The waker touches the node, and the object, only under the lock; and a
- *       woken waiter passes through the lock before it returns.  So node and object
- *       may be gone after that, also if the waker was a foreign thread that is just
- *       about to return from its unlock.
+ * A node is LISTED, then TAKEN, then WOKEN; or LISTED and then taken out by its owner
+ * or, if it was one of several that a task chooses from and lost, by a changer: LEFT.
  *
- * The lock is held for a few instructions, and for waking.  It spins, and then lets
- * others have the CPU.  No handler takes it.
+ *   W1  LISTED, TAKEN and LEFT are changed under the lock, and a node is in the list
+ *       exactly while it is LISTED.
+ *   W2  A node that was taken has got what it waited for, and cannot be refused any
+ *       more: cancelled or not, its owner waits until it is WOKEN.
+ *   W3  The object is not touched by a changer after its unlock, nor the node after
+ *       the store of WOKEN.  So both may be gone when the waiter returns, also if the
+ *       changer is a thread that has not returned from its call.  Whoever finds an
+ *       object changed without having waited has passed through the lock for it.
+ *   W4  Of the nodes of one choice at most one is taken: by whoever changes `winner`
+ *       from COIR_UNDECIDED, which needs no common lock.
+ *
+ * The lock is held for a few instructions, and never while a fiber is woken, save by
+ * coir_select(), which takes all of its objects' in the order of their addresses.  It
+ * spins, and then lets others have the CPU.  No signal handler takes it.
+ *
+ * Memory orders
+ *
+ *   [W] the store of WOKEN (release)  ->  the waiter's load (acquire): it sees what it
+ *       was given.  The unpark after it may find another wait of the same fiber; that
+ *       is one turn more of some loop (park.h).
+ *   [K] unlock's store (release)  ->  the next lock (acquire).
+ *
+ * Checked by  tests/model/waiters.cpp (this file and waiters.c)
  */
 #ifndef COIR_RUNTIME_WAITERS_H
 #define COIR_RUNTIME_WAITERS_H
@@ -28,40 +46,100 @@
 
 struct coir_fiber;
 
+enum coir_waiter_state { COIR_WAITER_LISTED, COIR_WAITER_TAKEN, COIR_WAITER_WOKEN,
+                         COIR_WAITER_LEFT };
+
+#define COIR_UNDECIDED (-1)
+
+/* Several nodes of one task, of which one is to be taken: see select.c. */
+struct coir_choice {
+    COIR_ATOMIC(int32_t) winner; /* `number` of the node */
+};
+
 struct coir_waiter {
     struct coir_waiter *next, *prev;
     struct coir_fiber *fiber;
-    COIR_ATOMIC(uint32_t) woken;
+    struct coir_choice *choice; /* NULL: waits for this alone */
+    void *place;                /* the object's: what it brings, where it gets */
+    COIR_ATOMIC(uint32_t) state;
+    int32_t number;
+    int32_t result;             /* the object's: settled before it is woken */
+};
+
+struct coir_lock {
+    COIR_ATOMIC(uint32_t) held;
 };
 
 struct coir_waiters {
-    COIR_ATOMIC(uint32_t) locked;
     struct coir_waiter *first, *last;
+    uint32_t count;
 };
 
-void coir_waiters_lock(struct coir_waiters *waiters);
-
-static inline void coir_waiters_unlock(struct coir_waiters *waiters)
+static inline void coir_waiter_init(struct coir_waiter *waiter, struct coir_fiber *fiber)
 {
-    coir_store_release(&waiters->locked, 0);
+    waiter->fiber = fiber;
+    waiter->choice = NULL;
+    waiter->place = NULL;
 }
 
-/* All below: the lock is held. */
+void coir_lock_slow(struct coir_lock *lock);
 
-/* As the last.  fiber: the caller's. */
-void coir_waiters_add(struct coir_waiters *waiters, struct coir_waiter *waiter,
-                      struct coir_fiber *fiber);
+static inline bool coir_lock_try(struct coir_lock *lock)
+{
+    uint32_t free = 0;
 
-/* Take the oldest out and wake it.  False if there is none. */
-bool coir_waiters_wake(struct coir_waiters *waiters);
+    return coir_cas_acquire(&lock->held, &free, 1); /* [K] */
+}
+
+static inline void coir_lock(struct coir_lock *lock)
+{
+    if (!coir_lock_try(lock))
+        coir_lock_slow(lock);
+}
+
+static inline void coir_unlock(struct coir_lock *lock)
+{
+    coir_store_release(&lock->held, 0); /* [K] */
+}
+
+/* With the lock held. */
+
+/* As the last, or as the first. */
+void coir_waiters_add(struct coir_waiters *waiters, struct coir_waiter *waiter);
+void coir_waiters_add_first(struct coir_waiters *waiters, struct coir_waiter *waiter);
+
+/* The owner takes its node out, if it is LISTED. */
+void coir_waiters_remove(struct coir_waiters *waiters, struct coir_waiter *waiter);
 
 /*
- * Unlock, and wait until the node, which has been added, is woken.
- *
- * Returns  0: it was; or -ECANCELED, -ETIMEDOUT, -ENOMEM: it was not, and is out of
- *          the list.
+ * Take the oldest out that is still to be had.  NULL if there is none.  The caller
+ * settles its result, and wakes it once the lock is released.
  */
-int coir_waiters_wait(struct coir_waiters *waiters, struct coir_waiter *waiter,
-                      const char *reason, const void *object);
+struct coir_waiter *coir_waiters_take(struct coir_waiters *waiters);
+
+/* Take all, linked by next; `result` is settled for each. */
+struct coir_waiter *coir_waiters_take_all(struct coir_waiters *waiters, int32_t result);
+
+/* Without the lock. */
+
+/* Wake one that was taken, or all of a chain linked by next.  NULL: nothing. */
+void coir_waiter_wake(struct coir_waiter *taken);
+void coir_waiters_wake_all(struct coir_waiter *chain);
+
+/* Wake one that was sent a message: it runs next on the caller's worker (park.h). */
+void coir_waiter_wake_next(struct coir_waiter *taken);
+
+/*
+ * Wait until the node, which has been added, is woken.
+ *
+ * Returns  0: it was, and has its result; or -ECANCELED, -ETIMEDOUT, -ENOMEM: it was
+ *          not, and is out of the list.
+ */
+int coir_waiter_wait(struct coir_lock *lock, struct coir_waiters *waiters,
+                     struct coir_waiter *waiter, const char *reason, const void *object);
+
+/* The same, whatever is asked of the task meanwhile. */
+void coir_waiter_wait_always(struct coir_waiter *waiter, const char *reason,
+                             const void *object);
 
 #endif

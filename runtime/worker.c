@@ -26,9 +26,11 @@
 
 #define LOOK_EVERY_TICKS 64
 #define LOOK_EVERY_NS 200000
+#define NEXTS_MOST 3
 #define CALM_TICKS 7 /* looks in a row that may do without the clock */
 #define SPIN_NS 50000
 #define ASK_AGAIN_NS 3000
+#define LONE_FIBER_NS 50000 /* so long a turn that another worker is worth its waking */
 #define LONE_BACKOFF_LEAST 1000000
 #define LONE_BACKOFF_MOST 64000000
 #define STARVED_RETRY_NS 1000000
@@ -67,6 +69,18 @@ void coir_worker_push(struct coir_worker *worker, coir_item item)
     /* Woken fibers: the worker will run one of them itself, soon. */
     if (coir_runqueue_length_hint(q) - 1 > coir_load_relaxed(&worker->keep))
         coir_worker_offer(worker);
+}
+
+void coir_worker_push_woken(struct coir_worker *worker, coir_item item, bool next)
+{
+    if (next && worker->runtime->worker_count > 1 && worker->nexts < NEXTS_MOST &&
+        !coir_runqueue_full(&worker->queue)) {
+        worker->nexts++;
+        coir_runqueue_push_first(&worker->queue, item);
+    } else {
+        worker->nexts = 0;
+        coir_worker_push(worker, item);
+    }
 }
 
 static void wake(struct coir_worker *worker)
@@ -211,10 +225,21 @@ static bool oldest_is_stale(struct coir_worker *worker, int64_t now)
            now - worker->tick_time >= ASK_AGAIN_NS;
 }
 
+/* Two that send each other messages are one at a time in the queue.  To hand that one
+   over at every look would cost more than what they do. */
+static bool is_brisk(struct coir_worker *worker, int64_t now)
+{
+    struct coir_runqueue *q = &worker->queue;
+
+    return coir_runqueue_length_hint(q) == 1 && now - worker->tick_time < LONE_FIBER_NS &&
+           (coir_load_relaxed(&q->slots[coir_load_relaxed(&q->head) & q->mask]) &
+            COIR_ITEM_FIBER);
+}
+
 static void offer_at_tick(struct coir_worker *worker, int64_t now)
 {
     if (coir_idle_any(&worker->runtime->idle) &&
-        coir_runqueue_length_hint(&worker->queue) > 0) {
+        coir_runqueue_length_hint(&worker->queue) > 0 && !is_brisk(worker, now)) {
         if (oldest_is_stale(worker, now))
             worker->lone_allowed_at = 0;
         if (worker->lone_allowed_at <= now)
@@ -1062,6 +1087,7 @@ int coir_worker_init(struct coir_worker *worker, struct coir_runtime *runtime, i
     memset(worker, 0, sizeof *worker);
     worker->runtime = runtime;
     worker->index = index;
+    worker->random = 2463534242u + (uint32_t)index;
     worker->fiber = &worker->scheduler;
     worker->starved_last = &worker->starved;
     worker->tick_budget = LOOK_EVERY_TICKS;

@@ -61,6 +61,7 @@ struct coir_worker {
     struct coir_task *starved; /* could not be given a stack; linked by next */
     struct coir_task **starved_last;
     int64_t starved_until;
+    int nexts;                /* messages in a row whose receivers ran next */
     int64_t tick_budget;    /* ticks per look, so that looks are 200 us apart */
     int64_t tick_time;      /* of the last look */
     int calm_ticks;         /* looks since that found nothing */
@@ -71,6 +72,7 @@ struct coir_worker {
     int64_t lone_allowed_at;
     struct coir_task *lone; /* the single task handed over last */
     bool batch_waits;       /* the outbox was full at the last look */
+    uint32_t random;        /* see select.c */
     int index;
     int cpu;
     pthread_t thread;
@@ -136,6 +138,7 @@ struct coir_runtime {
     COIR_ATOMIC(uint64_t) spawned; /* by threads that are no workers */
     COIR_ATOMIC(int64_t) starved_since, starved_last; /* see worker.c: give_up() */
     COIR_ATOMIC(uint64_t) starved_ended;
+    COIR_ATOMIC(int32_t) visitors; /* see coir_visit() */
     COIR_ATOMIC(uint32_t) gave_up; /* no stacks: the main task has been cancelled */
     bool listed; /* among the runtimes, for the dump */
     bool has_interrupt; /* SIGINT is this runtime's */
@@ -159,7 +162,11 @@ static inline void coir_count(COIR_ATOMIC(uint64_t) *counter)
 /* Put an item into the worker's own queue, which must be the caller's. */
 void coir_worker_push(struct coir_worker *worker, coir_item item);
 
-/* The same, as the fast path of create: a task that has not started. */
+/* The same for a fiber that has been woken; next: before all others, if that is its
+   due. */
+void coir_worker_push_woken(struct coir_worker *worker, coir_item item, bool next);
+
+/* The same as the first, as the fast path of create: a task that has not started. */
 static inline void coir_worker_push_new(struct coir_worker *worker, struct coir_task *task);
 
 /* From any thread: let `worker` run the item, and wake it if it sleeps. */

@@ -45,6 +45,9 @@
  *                         migrate    each suspension resumes on another worker
  *                         noinline   await never runs a task on its own stack
  *                         report     name the tasks a run had to cancel
+ *                         locks      report tasks that wait for themselves, and
+ *                                    abort if one unlocks what another holds: see
+ *                                    coir_mutex
  */
 #ifndef COIR_RUNTIME_H
 #define COIR_RUNTIME_H
@@ -78,6 +81,7 @@ typedef struct coir_options {
     int driver;         /* a coir_driver_kind */
     coir_duration shutdown_grace; /* default 10 s; COIR_FOREVER waits */
     int blocking_threads; /* at most, for coir_to_thread(); default 32 */
+    int debug;          /* 1: as COIR_DEBUG=autopsy,locks,report */
     int cpu_pinning;    /* 1: each worker stays on the CPU it started on */
     int rescue_signal;  /* sent to a worker that computes, or sits in a system call,
                            while tasks, timers or operations wait for it: 0 is

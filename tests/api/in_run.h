@@ -67,6 +67,14 @@ static UNUSED void let_them_wait(void)
     cr_assert_eq(coir_sleep(COIR_MILLISECONDS(1)), 0);
 }
 
+/* With one worker: let all others run until they wait, or have ended.  A call may let
+   others run before it begins, if its turn is over, so once is not enough. */
+static UNUSED void let_all_wait(void)
+{
+    for (int i = 0; i < 30; i++)
+        cr_assert_eq(coir_yield(), 0);
+}
+
 static UNUSED int sleep_forever(UNUSED void *arg)
 {
     return coir_sleep(COIR_FOREVER);

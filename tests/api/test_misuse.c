@@ -511,6 +511,226 @@ Test(misuse, group_cancel_wait_by_another_task)
     expect_abort_in(hand_over_cancel_wait, "coir_group_cancel_wait", "thief");
 }
 
+/* ------------------------------------------- locks, queues and select --- */
+
+static int unlock_what_nobody_holds(UNUSED void *arg)
+{
+    coir_mutex mutex = { 0 };
+    coir_mutex_unlock(&mutex);
+    return 0;
+}
+
+static int unlock_twice(UNUSED void *arg)
+{
+    coir_mutex mutex = COIR_MUTEX_FIFO;
+    coir_mutex_lock(&mutex);
+    coir_mutex_unlock(&mutex);
+    coir_mutex_unlock(&mutex);
+    return 0;
+}
+
+Test(misuse, mutex_unlock_of_what_nobody_holds)
+{
+    expect_abort(unlock_what_nobody_holds, "coir_mutex_unlock");
+    expect_abort(unlock_twice, "coir_mutex_unlock");
+}
+
+static int unlock_what_is_neither_read_nor_written(UNUSED void *arg)
+{
+    coir_rwlock lock = { { 0 } };
+    coir_rwlock_read_lock(&lock);
+    coir_rwlock_unlock(&lock);
+    coir_rwlock_unlock(&lock);
+    return 0;
+}
+
+Test(misuse, rwlock_unlock_of_what_nobody_holds)
+{
+    expect_abort(unlock_what_is_neither_read_nor_written, "coir_rwlock_unlock");
+}
+
+static int wait_without_the_mutex(UNUSED void *arg)
+{
+    coir_cond cond = { { 0 } };
+    coir_mutex mutex = { 0 };
+    return coir_cond_wait(&cond, &mutex);
+}
+
+static int wait_with_it(void *mutex)
+{
+    coir_cond cond = { { 0 } };
+    return coir_cond_wait(&cond, mutex);
+}
+
+static int wait_with_anothers_mutex(UNUSED void *arg)
+{
+    coir_mutex mutex = { 0 };
+    coir_task_options options = { .name = "thief" };
+    coir_mutex_lock(&mutex);
+    return coir_await(coir_create_task_with(&options, wait_with_it, &mutex));
+}
+
+Test(misuse, cond_wait_without_the_mutex)
+{
+    expect_abort(wait_without_the_mutex, "coir_cond_wait");
+    expect_thief_aborts(wait_with_anothers_mutex, "coir_cond_wait");
+}
+
+static int release_too_often(UNUSED void *arg)
+{
+    coir_semaphore places = COIR_SEMAPHORE_BOUNDED(2);
+    coir_semaphore_acquire(&places);
+    coir_semaphore_release(&places);
+    coir_semaphore_release(&places);
+    return 0;
+}
+
+Test(misuse, semaphore_release_of_more_than_there_is)
+{
+    expect_abort(release_too_often, "coir_semaphore_release");
+}
+
+static int bound_to_nothing(UNUSED void *arg)
+{
+    coir_semaphore places;
+    coir_semaphore_init_bounded(&places, 0);
+    return 0;
+}
+
+Test(misuse, semaphore_init_bounded_without_places)
+{
+    expect_abort(bound_to_nothing, "coir_semaphore_init_bounded");
+}
+
+static int make_a_barrier_for_nobody(UNUSED void *arg)
+{
+    coir_barrier barrier;
+    coir_barrier_init(&barrier, 0);
+    return 0;
+}
+
+Test(misuse, barrier_init_for_nobody)
+{
+    expect_abort(make_a_barrier_for_nobody, "coir_barrier_init");
+}
+
+static int run_it_again(void *once)
+{
+    return coir_once_run(once, run_it_again, once);
+}
+
+static int run_once_in_itself(UNUSED void *arg)
+{
+    coir_once once = { { 0 } };
+    return run_it_again(&once);
+}
+
+Test(misuse, once_run_by_what_it_runs)
+{
+    expect_abort(run_once_in_itself, "coir_once_run");
+}
+
+static int get_from(void *queue)
+{
+    char item;
+    return coir_queue_get(queue, &item);
+}
+
+static int put_into(void *queue)
+{
+    return coir_queue_put(queue, "x");
+}
+
+static int join_it(void *queue)
+{
+    return coir_queue_join(queue);
+}
+
+/* With one worker, who is let run before waits then. */
+static int destroy_with(coir_fn *fn, bool full)
+{
+    coir_queue queue;
+    cr_assert_eq(coir_queue_init(&queue, 1, 1), 0);
+    if (full)
+        cr_assert_eq(coir_queue_put(&queue, "x"), 0);
+    coir_task *task = coir_create_task(fn, &queue);
+    coir_yield();
+    coir_queue_destroy(&queue);
+    return coir_await(task);
+}
+
+static int destroy_with_a_getter(UNUSED void *arg)
+{
+    return destroy_with(get_from, false);
+}
+
+static int destroy_with_a_putter(UNUSED void *arg)
+{
+    return destroy_with(put_into, true);
+}
+
+static int destroy_with_one_that_joins(UNUSED void *arg)
+{
+    return destroy_with(join_it, true);
+}
+
+Test(misuse, queue_destroy_with_tasks_that_wait)
+{
+    setenv("COIR_WORKERS", "1", 1);
+    expect_abort(destroy_with_a_getter, "coir_queue_destroy");
+    expect_abort(destroy_with_a_putter, "coir_queue_destroy");
+    expect_abort(destroy_with_one_that_joins, "coir_queue_destroy");
+}
+
+static int select_from_what_is_no_case(UNUSED void *arg)
+{
+    coir_select_case cases[2] = { { 0 } };
+    cases[1].kind_ = 99;
+    return coir_select(cases, 2);
+}
+
+static int try_what_is_no_case(UNUSED void *arg)
+{
+    coir_select_case cases[2] = { { 0 } };
+    cases[1].kind_ = -1;
+    return coir_try_select(cases, 2);
+}
+
+Test(misuse, select_from_what_is_no_case)
+{
+    expect_abort(select_from_what_is_no_case, "coir_select");
+    expect_abort(try_what_is_no_case, "coir_try_select");
+}
+
+static int select_oneself(UNUSED void *arg)
+{
+    coir_select_case self = coir_select_task(coir_current_task());
+    return coir_select(&self, 1);
+}
+
+static int select_a_task_given_up(UNUSED void *arg)
+{
+    coir_task *task = coir_create_task(sleep_forever, NULL);
+    coir_select_case which = coir_select_task(task);
+    coir_detach(task);
+    return coir_select(&which, 1);
+}
+
+static int select_a_member(UNUSED void *arg)
+{
+    coir_group group;
+    coir_select_case which = coir_select_task(start_member(&group));
+    coir_select(&which, 1);
+    return coir_group_wait(&group);
+}
+
+Test(misuse, select_of_a_task_that_cannot_be_awaited)
+{
+    expect_abort(select_oneself, "coir_select");
+    expect_abort(select_a_task_given_up, "coir_select");
+    expect_abort(select_a_member, "coir_select");
+}
+
 /* ------------------------------------------------------ outside a task --- */
 
 static struct {
@@ -519,6 +739,15 @@ static struct {
     coir_group group;
     coir_group_options options;
     coir_future future;
+    coir_mutex mutex;
+    coir_rwlock rwlock;
+    coir_cond cond;
+    coir_event event;
+    coir_semaphore places;
+    coir_barrier barrier;
+    coir_once once;
+    coir_queue queue;
+    coir_select_case choice;
     coir_task *task;
     coir_call call;
     char buf[8];
@@ -560,6 +789,22 @@ OUTSIDE_VOID(coir_shield_begin_for, coir_shield_begin_for(&own.shield, 1))
 OUTSIDE_VOID(coir_shield_begin, coir_shield_begin(&own.shield))
 OUTSIDE_VOID(coir_timeout_begin, coir_timeout_begin(&own.timeout, 1))
 OUTSIDE_VOID(coir_timeout_begin_at, coir_timeout_begin_at(&own.timeout, 1))
+OUTSIDE(coir_mutex_lock, coir_mutex_lock(&own.mutex))
+OUTSIDE_VOID(coir_mutex_lock_always, coir_mutex_lock_always(&own.mutex))
+OUTSIDE(coir_rwlock_read_lock, coir_rwlock_read_lock(&own.rwlock))
+OUTSIDE(coir_rwlock_write_lock, coir_rwlock_write_lock(&own.rwlock))
+OUTSIDE(coir_cond_wait, coir_cond_wait(&own.cond, &own.mutex))
+OUTSIDE(coir_event_wait, coir_event_wait(&own.event))
+OUTSIDE(coir_semaphore_acquire, coir_semaphore_acquire(&own.places))
+OUTSIDE(coir_barrier_wait, coir_barrier_wait(&own.barrier))
+OUTSIDE(coir_once_run, coir_once_run(&own.once, return_zero, NULL))
+OUTSIDE(coir_queue_put, coir_queue_put(&own.queue, own.buf))
+OUTSIDE(coir_queue_get, coir_queue_get(&own.queue, own.buf))
+OUTSIDE(coir_queue_put_many, coir_queue_put_many(&own.queue, own.buf, 1))
+OUTSIDE(coir_queue_get_many, coir_queue_get_many(&own.queue, own.buf, 1))
+OUTSIDE(coir_queue_join, coir_queue_join(&own.queue))
+OUTSIDE(coir_select, coir_select(&own.choice, 1))
+OUTSIDE(coir_try_select, coir_try_select(&own.choice, 1))
 OUTSIDE(coir_read, coir_read(0, own.buf, 1))
 OUTSIDE(coir_write, coir_write(1, own.buf, 1))
 OUTSIDE(coir_read_exact, coir_read_exact(0, own.buf, 1, NULL))
@@ -607,6 +852,19 @@ Test(misuse, time_calls_outside_a_task)
         CALL(coir_timeout_begin),
         CALL(coir_timeout_begin_at),
         CALL(coir_deadline),
+    };
+    expect_aborts_outside(calls, LENGTH(calls));
+}
+
+Test(misuse, sync_calls_outside_a_task)
+{
+    static const struct outside calls[] = {
+        CALL(coir_mutex_lock),        CALL(coir_mutex_lock_always), CALL(coir_rwlock_read_lock),
+        CALL(coir_rwlock_write_lock), CALL(coir_cond_wait),         CALL(coir_event_wait),
+        CALL(coir_semaphore_acquire), CALL(coir_barrier_wait),      CALL(coir_once_run),
+        CALL(coir_queue_put),         CALL(coir_queue_get),         CALL(coir_queue_put_many),
+        CALL(coir_queue_get_many),    CALL(coir_queue_join),        CALL(coir_select),
+        CALL(coir_try_select),
     };
     expect_aborts_outside(calls, LENGTH(calls));
 }

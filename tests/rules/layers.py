@@ -33,8 +33,12 @@ cancel
 waiters
 interrupt
 worker.c rescue tidy probe stall fork
+select.h mutex.h queue.h deadlock.h
 await
-group future local time blocking to cpus debug error
+deadlock
+mutex
+group future local time blocking to cpus debug error cond event semaphore barrier once rwlock queue
+select.c
 lifecycle.h
 runtime runner
 """.split("\n")[1:-1]

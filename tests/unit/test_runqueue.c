@@ -61,6 +61,19 @@ Test(runqueue, grows_in_the_middle_of_its_ring_and_keeps_the_order)
     done();
 }
 
+Test(runqueue, what_is_pushed_first_comes_out_first)
+{
+    fresh();
+    coir_runqueue_push_first(&q, ITEM(2)); /* below position 0 */
+    coir_runqueue_push(&q, ITEM(3));
+    coir_runqueue_push_first(&q, ITEM(1));
+    cr_assert_eq(coir_runqueue_length_hint(&q), 3);
+    for (int i = 1; i <= 3; i++)
+        cr_assert_eq(coir_runqueue_pop(&q), ITEM(i));
+    cr_assert_eq(coir_runqueue_pop(&q), 0);
+    done();
+}
+
 Test(runqueue, the_newest_can_be_taken_back_and_nothing_else)
 {
     fresh();
@@ -223,6 +236,16 @@ static void push_and_pop(void)
     saw(coir_runqueue_pop(&q));
 }
 
+static void push_first_and_pop(void)
+{
+    coir_runqueue_push(&q, ITEM(1));
+    coir_runqueue_push_first(&q, ITEM(2));
+    saw(coir_runqueue_pop(&q));
+    coir_runqueue_push_first(&q, ITEM(3));
+    coir_runqueue_push(&q, ITEM(4));
+    saw(coir_runqueue_pop(&q));
+}
+
 static void grow_between(void)
 {
     coir_runqueue_push(&q, ITEM(1));
@@ -292,6 +315,11 @@ Test(runqueue, hand_over_after_any_instruction_of_awaiting_the_older_first)
 Test(runqueue, hand_over_after_any_instruction_of_push_and_pop)
 {
     step_through(push_and_pop, 3, 4);
+}
+
+Test(runqueue, hand_over_after_any_instruction_of_pushing_first)
+{
+    step_through(push_first_and_pop, 4, 4);
 }
 
 Test(runqueue, hand_over_after_any_instruction_of_trimming_and_a_push)

@@ -1,0 +1,559 @@
+/*
+ * queue.c - queues between tasks: see waiters.h for the protocol.
+ *
+ *   Q1  Tasks wait for items only while there are none, and wait for room only while
+ *       there is none.  So an item goes straight to the one that has waited longest;
+ *       and who takes an item puts that of the longest waiting in its place.
+ *   Q2  Items are copied under the lock, from and to the frames of those that wait, who
+ *       cannot leave then.  So each is in one place.
+ *   Q3  A closed queue has nobody waiting to put; if it is empty, nobody waiting.
+ *
+ * Checked by  tests/model/queue.cpp (this file), tests/api/test_queue.c
+ */
+#include "queue.h"
+
+#include <errno.h>
+#include <string.h>
+
+#ifndef COIR_MODEL
+#include "cancel.h"
+#include "current.h"
+#include "park.h"
+#include "sys.h"
+#endif
+#include "select.h"
+
+#define SLOTS_LEAST 16
+#define AT_ONCE 64 /* items that are copied under one lock */
+
+_Static_assert(sizeof(struct coir_queue_state) <= sizeof(coir_queue), "fits");
+
+static struct coir_queue_state *state_of(coir_queue *queue)
+{
+    return (struct coir_queue_state *)queue;
+}
+
+/* The store.  By priority, a number follows each item. */
+
+static size_t stride(const struct coir_queue_state *queue)
+{
+    return queue->item_size + (queue->order == COIR_QUEUE_PRIORITY ? sizeof(uint64_t) : 0);
+}
+
+static char *slot(const struct coir_queue_state *queue, size_t i)
+{
+    size_t at = queue->head + i;
+
+    return queue->items + (at < queue->slots ? at : at - queue->slots) * stride(queue);
+}
+
+static bool is_before(const struct coir_queue_state *queue, const char *a, const char *b)
+{
+    int order = queue->compare(a, b);
+    uint64_t number_a, number_b;
+
+    if (order)
+        return order < 0;
+    memcpy(&number_a, a + queue->item_size, sizeof number_a);
+    memcpy(&number_b, b + queue->item_size, sizeof number_b);
+    return number_a < number_b;
+}
+
+static void swap(char *a, char *b, size_t size)
+{
+    for (size_t i = 0; i < size; i++) {
+        char byte = a[i];
+        a[i] = b[i];
+        b[i] = byte;
+    }
+}
+
+static void sift_up(struct coir_queue_state *queue, size_t i)
+{
+    for (; i > 0 && is_before(queue, slot(queue, i), slot(queue, (i - 1) / 2)); i = (i - 1) / 2)
+        swap(slot(queue, i), slot(queue, (i - 1) / 2), stride(queue));
+}
+
+static void sift_down(struct coir_queue_state *queue)
+{
+    size_t i = 0, least;
+
+    for (;; i = least) {
+        least = i;
+        for (size_t child = 2 * i + 1; child <= 2 * i + 2 && child < queue->count; child++)
+            if (is_before(queue, slot(queue, child), slot(queue, least)))
+                least = child;
+        if (least == i)
+            return;
+        swap(slot(queue, i), slot(queue, least), stride(queue));
+    }
+}
+
+static bool grow(struct coir_queue_state *queue)
+{
+    size_t slots = queue->slots ? queue->slots * 2 : SLOTS_LEAST, first;
+    char *items = slots > SIZE_MAX / 2 / stride(queue) ? NULL
+                                                       : coir_sys_malloc(slots * stride(queue));
+
+    if (!items)
+        return false;
+    if (queue->count) {
+        first = queue->slots - queue->head < queue->count ? queue->slots - queue->head
+                                                          : queue->count;
+        memcpy(items, slot(queue, 0), first * stride(queue));
+        memcpy(items + first * stride(queue), queue->items,
+               (queue->count - first) * stride(queue));
+    }
+    coir_sys_free(queue->items);
+    queue->items = items;
+    queue->slots = slots;
+    queue->head = 0;
+    return true;
+}
+
+/* There is a slot. */
+static void store(struct coir_queue_state *queue, const void *item)
+{
+    char *place = slot(queue, queue->count++);
+
+    memcpy(place, item, queue->item_size);
+    if (queue->order == COIR_QUEUE_PRIORITY) {
+        memcpy(place + queue->item_size, &queue->sequence, sizeof queue->sequence);
+        queue->sequence++;
+        sift_up(queue, queue->count - 1);
+    }
+}
+
+/* There is an item. */
+static void fetch(struct coir_queue_state *queue, void *ret_item)
+{
+    size_t last = --queue->count;
+
+    if (queue->order == COIR_QUEUE_LIFO) {
+        memcpy(ret_item, slot(queue, last), queue->item_size);
+        return;
+    }
+    memcpy(ret_item, slot(queue, 0), queue->item_size);
+    if (queue->order == COIR_QUEUE_PRIORITY) {
+        if (last)
+            memcpy(slot(queue, 0), slot(queue, last), stride(queue));
+        sift_down(queue);
+    } else if (++queue->head == queue->slots) {
+        queue->head = 0;
+    }
+}
+
+/* The protocol. */
+
+int coir_queue_give(struct coir_queue_state *queue, const void *item,
+                    struct coir_waiter **ret_woken)
+{
+    *ret_woken = NULL;
+    if (queue->closed)
+        return -EPIPE;
+    *ret_woken = coir_waiters_take(&queue->getters);
+    if (*ret_woken) {
+        memcpy((*ret_woken)->place, item, queue->item_size);
+        (*ret_woken)->result = 0;
+    } else if (queue->count >= queue->capacity) {
+        return -EAGAIN;
+    } else if (queue->count == queue->slots && !grow(queue)) {
+        return -ENOMEM;
+    } else {
+        store(queue, item);
+    }
+    queue->unfinished++;
+    return 0;
+}
+
+int coir_queue_take(struct coir_queue_state *queue, void *ret_item,
+                    struct coir_waiter **ret_woken)
+{
+    bool has = queue->count > 0;
+
+    *ret_woken = NULL;
+    if (has)
+        fetch(queue, ret_item);
+    *ret_woken = coir_waiters_take(&queue->putters);
+    if (*ret_woken) {
+        (*ret_woken)->result = 0;
+        queue->unfinished++;
+        if (has)
+            store(queue, (*ret_woken)->place);
+        else
+            memcpy(ret_item, (*ret_woken)->place, queue->item_size);
+    } else if (!has) {
+        return queue->closed ? -EPIPE : -EAGAIN;
+    }
+    return 0;
+}
+
+/* With the lock held, which is released. */
+static int wait_among(struct coir_queue_state *queue, struct coir_waiters *waiters,
+                      struct coir_fiber *fiber, void *place, const char *reason)
+{
+    struct coir_waiter waiter;
+    int rc;
+
+    coir_waiter_init(&waiter, fiber);
+    waiter.place = place;
+    coir_waiters_add(waiters, &waiter);
+    coir_unlock(&queue->lock);
+    rc = coir_waiter_wait(&queue->lock, waiters, &waiter, reason, queue);
+    return rc < 0 ? rc : waiter.result;
+}
+
+static int wait_to_put(struct coir_queue_state *queue, struct coir_fiber *fiber,
+                       const void *item)
+{
+    return wait_among(queue, &queue->putters, fiber, (void *)(uintptr_t)item, "queue put");
+}
+
+static int wait_to_get(struct coir_queue_state *queue, struct coir_fiber *fiber, void *ret_item)
+{
+    return wait_among(queue, &queue->getters, fiber, ret_item, "queue get");
+}
+
+/* The calls. */
+
+int coir_queue_put(coir_queue *memory, const void *item)
+{
+    struct coir_fiber *fiber = coir_fiber_of_caller("coir_queue_put");
+    struct coir_queue_state *queue = state_of(memory);
+    struct coir_waiter *woken;
+    int rc = coir_cancel_pending(fiber);
+
+    if (rc < 0)
+        return rc;
+    coir_take_steps(fiber, 1);
+    coir_lock(&queue->lock);
+    rc = coir_queue_give(queue, item, &woken);
+    if (rc == -EAGAIN)
+        return wait_to_put(queue, fiber, item);
+    coir_unlock(&queue->lock);
+    coir_waiter_wake_next(woken);
+    return rc;
+}
+
+int coir_queue_get(coir_queue *memory, void *ret_item)
+{
+    struct coir_fiber *fiber = coir_fiber_of_caller("coir_queue_get");
+    struct coir_queue_state *queue = state_of(memory);
+    struct coir_waiter *woken;
+    int rc = coir_cancel_pending(fiber);
+
+    if (rc < 0)
+        return rc;
+    coir_take_steps(fiber, 1);
+    coir_lock(&queue->lock);
+    rc = coir_queue_take(queue, ret_item, &woken);
+    if (rc == -EAGAIN)
+        return wait_to_get(queue, fiber, ret_item);
+    coir_unlock(&queue->lock);
+    coir_waiter_wake(woken);
+    return rc;
+}
+
+int coir_queue_try_put(coir_queue *memory, const void *item)
+{
+    struct coir_fiber *fiber = coir_fiber_or_none("coir_queue_try_put");
+    struct coir_queue_state *queue = state_of(memory);
+    struct coir_waiter *woken;
+    int rc = fiber ? coir_cancel_pending(fiber) : 0;
+
+    if (rc < 0)
+        return rc;
+    coir_lock(&queue->lock);
+    rc = coir_queue_give(queue, item, &woken);
+    coir_unlock(&queue->lock);
+    coir_waiter_wake_next(woken);
+    return rc;
+}
+
+int coir_queue_try_get(coir_queue *memory, void *ret_item)
+{
+    struct coir_fiber *fiber = coir_fiber_or_none("coir_queue_try_get");
+    struct coir_queue_state *queue = state_of(memory);
+    struct coir_waiter *woken;
+    int rc = fiber ? coir_cancel_pending(fiber) : 0;
+
+    if (rc < 0)
+        return rc;
+    coir_lock(&queue->lock);
+    rc = coir_queue_take(queue, ret_item, &woken);
+    coir_unlock(&queue->lock);
+    coir_waiter_wake(woken);
+    return rc;
+}
+
+/* Many at once.  With the lock held: as many as go without waiting, and those that are
+   to be woken, linked by next. */
+
+static int give_many(struct coir_queue_state *queue, const char *items, size_t n,
+                     size_t *ret_n, struct coir_waiter **end)
+{
+    size_t most = n < AT_ONCE ? n : AT_ONCE;
+    int rc = 0;
+
+    for (*ret_n = 0; *ret_n < most; ++*ret_n) {
+        rc = coir_queue_give(queue, items + *ret_n * queue->item_size, end);
+        if (rc < 0)
+            break;
+        if (*end)
+            end = &(*end)->next;
+    }
+    *end = NULL;
+    return rc;
+}
+
+static int take_many(struct coir_queue_state *queue, char *ret_items, size_t n, size_t *ret_n,
+                     struct coir_waiter **end)
+{
+    size_t most = n < AT_ONCE ? n : AT_ONCE;
+    int rc = 0;
+
+    for (*ret_n = 0; *ret_n < most; ++*ret_n) {
+        rc = coir_queue_take(queue, ret_items + *ret_n * queue->item_size, end);
+        if (rc < 0)
+            break;
+        if (*end)
+            end = &(*end)->next;
+    }
+    *end = NULL;
+    return rc;
+}
+
+ssize_t coir_queue_put_many(coir_queue *memory, const void *items, size_t n)
+{
+    struct coir_fiber *fiber = coir_fiber_of_caller("coir_queue_put_many");
+    struct coir_queue_state *queue = state_of(memory);
+    struct coir_waiter *woken;
+    size_t put = 0, more;
+    int rc = coir_cancel_pending(fiber);
+
+    while (rc == 0 && put < n) {
+        const char *rest = (const char *)items + put * queue->item_size;
+
+        coir_take_steps(fiber, 1);
+        coir_lock(&queue->lock);
+        rc = give_many(queue, rest, n - put, &more, &woken);
+        put += more;
+        if (rc == -EAGAIN && !woken) {
+            rc = wait_to_put(queue, fiber, rest + more * queue->item_size);
+            put += rc == 0;
+            continue;
+        }
+        coir_unlock(&queue->lock);
+        coir_waiters_wake_all(woken);
+        if (rc == -EAGAIN)
+            rc = coir_cancel_pending(fiber);
+    }
+    return put ? (ssize_t)put : rc;
+}
+
+ssize_t coir_queue_get_many(coir_queue *memory, void *ret_items, size_t n)
+{
+    struct coir_fiber *fiber = coir_fiber_of_caller("coir_queue_get_many");
+    struct coir_queue_state *queue = state_of(memory);
+    struct coir_waiter *woken;
+    size_t got = 0, more;
+    int rc = coir_cancel_pending(fiber);
+
+    while (rc == 0 && got < n) {
+        char *rest = (char *)ret_items + got * queue->item_size;
+
+        coir_take_steps(fiber, 1);
+        coir_lock(&queue->lock);
+        rc = take_many(queue, rest, n - got, &more, &woken);
+        got += more;
+        if (rc == -EAGAIN && !got) {
+            rc = wait_to_get(queue, fiber, rest);
+            got += rc == 0;
+            continue;
+        }
+        coir_unlock(&queue->lock);
+        coir_waiters_wake_all(woken);
+    }
+    return got ? (ssize_t)got : rc;
+}
+
+static void end_queue(struct coir_queue_state *queue, bool forget)
+{
+    struct coir_waiter *getters, *putters, *joiners = NULL;
+
+    if (coir_is_forked())
+        return;
+    coir_lock(&queue->lock);
+    queue->closed = true;
+    if (forget) {
+        queue->unfinished -= queue->count < queue->unfinished ? queue->count
+                                                              : queue->unfinished;
+        queue->count = queue->head = 0;
+        if (!queue->unfinished)
+            joiners = coir_waiters_take_all(&queue->joiners, 0);
+    }
+    putters = coir_waiters_take_all(&queue->putters, -EPIPE);
+    getters = coir_waiters_take_all(&queue->getters, -EPIPE); /* Q1: it is empty */
+    coir_unlock(&queue->lock);
+    coir_waiters_wake_all(putters);
+    coir_waiters_wake_all(getters);
+    coir_waiters_wake_all(joiners);
+}
+
+void coir_queue_close(coir_queue *queue)
+{
+    end_queue(state_of(queue), false);
+}
+
+void coir_queue_shutdown(coir_queue *queue)
+{
+    end_queue(state_of(queue), true);
+}
+
+size_t coir_queue_size(coir_queue *memory)
+{
+    struct coir_queue_state *queue = state_of(memory);
+    size_t count;
+
+    if (coir_is_forked())
+        return 0;
+    coir_lock(&queue->lock);
+    count = queue->count;
+    coir_unlock(&queue->lock);
+    return count;
+}
+
+bool coir_queue_is_closed(coir_queue *memory)
+{
+    struct coir_queue_state *queue = state_of(memory);
+    bool closed;
+
+    if (coir_is_forked())
+        return true;
+    coir_lock(&queue->lock);
+    closed = queue->closed;
+    coir_unlock(&queue->lock);
+    return closed;
+}
+
+int coir_queue_task_done(coir_queue *memory)
+{
+    struct coir_queue_state *queue = state_of(memory);
+    struct coir_waiter *joiners = NULL;
+    int rc = -EINVAL;
+
+    if (coir_is_forked())
+        return -ECHILD;
+    coir_lock(&queue->lock);
+    if (queue->unfinished) {
+        rc = 0;
+        if (--queue->unfinished == 0)
+            joiners = coir_waiters_take_all(&queue->joiners, 0);
+    }
+    coir_unlock(&queue->lock);
+    coir_waiters_wake_all(joiners);
+    return rc;
+}
+
+int coir_queue_join(coir_queue *memory)
+{
+    struct coir_fiber *fiber = coir_fiber_of_caller("coir_queue_join");
+    struct coir_queue_state *queue = state_of(memory);
+    int rc = coir_cancel_pending(fiber);
+
+    if (rc < 0)
+        return rc;
+    coir_take_steps(fiber, 1);
+    coir_lock(&queue->lock);
+    if (queue->unfinished)
+        return wait_among(queue, &queue->joiners, fiber, NULL, "queue join");
+    coir_unlock(&queue->lock);
+    return 0;
+}
+
+/* As sources of coir_select(). */
+
+static struct coir_lock *lock_of(void *queue)
+{
+    return &((struct coir_queue_state *)queue)->lock;
+}
+
+static struct coir_waiters *putters_of(void *queue)
+{
+    return &((struct coir_queue_state *)queue)->putters;
+}
+
+static struct coir_waiters *getters_of(void *queue)
+{
+    return &((struct coir_queue_state *)queue)->getters;
+}
+
+static bool attempt_put(void *queue, void *place, int *ret_result, struct coir_waiter **ret_woken)
+{
+    *ret_result = coir_queue_give((struct coir_queue_state *)queue, place, ret_woken);
+    return *ret_result != -EAGAIN;
+}
+
+static bool attempt_get(void *queue, void *place, int *ret_result, struct coir_waiter **ret_woken)
+{
+    *ret_result = coir_queue_take((struct coir_queue_state *)queue, place, ret_woken);
+    return *ret_result != -EAGAIN;
+}
+
+static int result_of(const struct coir_waiter *waiter, void *place)
+{
+    (void)place;
+    return waiter->result;
+}
+
+const struct coir_source coir_source_put = { lock_of, putters_of, attempt_put, result_of };
+const struct coir_source coir_source_get = { lock_of, getters_of, attempt_get, result_of };
+
+/* Beginning and end. */
+
+int coir_queue_init_with(coir_queue *memory, const coir_queue_options *options)
+{
+    struct coir_queue_state *queue = state_of(memory);
+    bool bounded = options->capacity != COIR_UNBOUNDED;
+
+    if (!options->item_size || options->order < COIR_QUEUE_FIFO ||
+        options->order > COIR_QUEUE_PRIORITY ||
+        (options->order == COIR_QUEUE_PRIORITY && !options->compare))
+        return -EINVAL;
+    memset(memory, 0, sizeof *memory);
+    queue->order = (uint32_t)options->order;
+    queue->capacity = options->capacity;
+    queue->item_size = options->item_size;
+    queue->compare = options->compare;
+    if (!bounded || !options->capacity)
+        return 0;
+    if (options->item_size > SIZE_MAX / 2 - sizeof(uint64_t) ||
+        options->capacity > SIZE_MAX / 2 / stride(queue))
+        return -ENOMEM;
+    queue->items = coir_sys_malloc(options->capacity * stride(queue));
+    queue->slots = options->capacity;
+    return queue->items ? 0 : -ENOMEM;
+}
+
+int coir_queue_init(coir_queue *queue, size_t capacity, size_t item_size)
+{
+    coir_queue_options options = { .capacity = capacity, .item_size = item_size };
+
+    return coir_queue_init_with(queue, &options);
+}
+
+void coir_queue_destroy(coir_queue *memory)
+{
+    struct coir_queue_state *queue = state_of(memory);
+    bool waited_for;
+
+    if (coir_is_forked())
+        return;
+    coir_lock(&queue->lock); /* whoever used it has left */
+    waited_for = queue->getters.first || queue->putters.first || queue->joiners.first;
+    coir_unlock(&queue->lock);
+    if (waited_for)
+        coir_misuse("coir_queue_destroy", "tasks still wait for the queue");
+    coir_sys_free(queue->items);
+    queue->items = NULL;
+}

@@ -1,0 +1,33 @@
+/*
+ * queue.h - the inside of a coir_queue, for coir_select().
+ */
+#ifndef COIR_RUNTIME_QUEUE_H
+#define COIR_RUNTIME_QUEUE_H
+
+#include "coir/queue.h"
+#include "waiters.h"
+
+struct coir_queue_state {
+    struct coir_lock lock;
+    uint32_t order;
+    struct coir_waiters getters, putters; /* place: where the item goes, or comes from */
+    struct coir_waiters joiners;
+    char *items;       /* a ring of `slots` from `head` on; by priority a heap */
+    size_t slots, head, count;
+    size_t capacity, item_size;
+    size_t unfinished; /* put, and not done */
+    coir_compare_fn *compare;
+    uint64_t sequence; /* of the items that were put: makes equal ones different */
+    bool closed;
+};
+
+/*
+ * With the lock held: do it, if that needs no waiting.  0, -EAGAIN, -EPIPE, -ENOMEM.
+ * ret_woken: one that waited and is to be woken once the lock is released; or NULL.
+ */
+int coir_queue_give(struct coir_queue_state *queue, const void *item,
+                    struct coir_waiter **ret_woken);
+int coir_queue_take(struct coir_queue_state *queue, void *ret_item,
+                    struct coir_waiter **ret_woken);
+
+#endif
