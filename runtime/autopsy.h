@@ -117,8 +117,9 @@ void coir_autopsy_drop_group(coir_autopsy_place *place, struct coir_runtime *run
 void coir_autopsies_write(struct coir_runtime *runtime, bool only_left, int fd);
 
 /* What a wait is for, in words: "sleep", "coir_read on descriptor 5".  What it waits for
-   must be there meanwhile. */
+   must be there meanwhile.  pool: of the task that waits; locked. */
 #define COIR_WAIT_TEXT_MAX 128
-void coir_wait_describe(char buf[COIR_WAIT_TEXT_MAX], const char *wait, const void *object);
+void coir_wait_describe(char buf[COIR_WAIT_TEXT_MAX], const char *wait, const void *object,
+                        struct coir_task_pool *pool);
 
 #endif

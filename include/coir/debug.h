@@ -12,7 +12,7 @@ COIR_BEGIN_DECLS
 
 /*
  * Write a line about every task of every run to a descriptor: its name, where
- * it was created, its state, what it waits for.
+ * it was created, its state, what it waits for, and of a mutex who holds it.
  *
  * Then, of each task that was told to stop and is still there: what it waited for when
  * that came, where, and who told it.  "Who" is a task or thread that called coir_cancel()

@@ -521,6 +521,38 @@ RunTest(autopsy, tells_what_was_waited_for)
     return 0;
 }
 
+static int lock_and_be_patient(void *mutex)
+{
+    int rc = coir_mutex_lock(mutex);
+    if (rc < 0)
+        return rc;
+    rc = coir_sleep(COIR_FOREVER);
+    coir_mutex_unlock(mutex);
+    return rc;
+}
+
+RunTest(autopsy, names_the_holder_of_a_mutex)
+{
+    struct ward ward;
+    coir_mutex mutex = { 0 };
+    open_ward(&ward, lock_and_be_patient, &mutex);
+    coir_task *holder = create_named("holder", lock_and_be_patient, &mutex);
+    let_it_wait("holder");
+    coir_task *task = create_named("patient", be_patient, &ward.patient);
+    let_it_wait("patient");
+    char *dump = read_dump();
+    cr_assert_not_null(strstr(dump, ": waiting, for mutex 0x"), "%s", dump);
+    cr_assert_not_null(strstr(dump, ", held by task 'holder'\n"), "%s", dump);
+    coir_cancel(task);
+    yield_until(&ward.told, 1);
+    cr_assert_eq(coir_cancel_await(holder), -ECANCELED);
+    assert_told("patient", " (ECANCELED), waiting for mutex 0x");
+    assert_told("patient", ", held by task 'holder'\n");
+    let_go_on(&ward);
+    cr_assert_eq(coir_await(task), -ECANCELED);
+    return 0;
+}
+
 RunTestOn(1, autopsy, of_a_cancel_before_any_wait_names_the_canceller)
 {
     coir_task *task = create_named("patient", sleep_forever, NULL);
