@@ -244,6 +244,13 @@ static void pass_on(struct coir_fiber *fiber)
     }
 }
 
+static bool is_spent(struct coir_fiber *fiber)
+{
+    struct coir_worker *worker = coir_load_relaxed(&fiber->worker);
+
+    return coir_autopsies_spent(&worker->runtime->autopsies, worker->tick_time);
+}
+
 /* refused: the frame of a call that is, for the first time for all that is known. */
 static __attribute__((noinline)) int pending_slow(struct coir_fiber *fiber, const void *refused)
 {
@@ -258,8 +265,9 @@ static __attribute__((noinline)) int pending_slow(struct coir_fiber *fiber, cons
     reason = reason_of(&walk);
     if (!reason)
         return 0;
-    if (refused && (reason == -ETIMEDOUT ? !walk.late->scope.told
-                                         : !coir_load_relaxed(&fiber->task->autopsy)))
+    if (refused && !is_spent(fiber) &&
+        (reason == -ETIMEDOUT ? !walk.late->scope.told
+                              : !coir_load_relaxed(&fiber->task->autopsy)))
         note_reason(fiber, &walk, NULL, NULL, refused);
     if (reason == -ETIMEDOUT)
         walk.late->scope.told = 1;
@@ -341,7 +349,8 @@ int coir_cancel_prepare(struct coir_fiber *fiber, const char *wait, const void *
     reason = reason_of(&walk);
     if (!reason)
         return arm(fiber) ? 0 : -ENOMEM;
-    note_reason(fiber, &walk, wait, object, __builtin_frame_address(0));
+    if (!is_spent(fiber))
+        note_reason(fiber, &walk, wait, object, __builtin_frame_address(0));
     return reason;
 }
 
