@@ -32,6 +32,13 @@ NOISY = 0.12  # CPUs taken by other programs, from which on a run is suspect
 BASELINES = {
     "fib": ["serial"],
     "spawn": ["openmp", "tbb", "go"],
+    "group": ["go"],
+    "timeout": ["clock"],
+    "timeout_call": ["clock"],
+    "timeout_wait": ["no_scope"],
+    "timers": ["no_timers"],
+    **{f"wake_{what}": ["futex"]
+       for what in ("asleep", "awake", "pinned_asleep", "pinned_awake")},
     "skynet": ["serial"],
     "skynet_group": ["serial"],
     "yield2": ["switch", "boost_fiber"],
@@ -62,6 +69,10 @@ PEER_PROGRAMS = {  # name: (what it needs, how to build it)
     "switch": (
         "",
         "{cc} -std=gnu17 -O3 {here}/peers/yield_ring.c {here}/harness.c -o {out}",
+    ),
+    "futex": (
+        "",
+        "{cc} -std=gnu17 -O3 {here}/peers/futex.c {here}/harness.c -pthread -o {out}",
     ),
     "go": ("go", "go build -o {out} {here}/peers/go/main.go"),
 }
@@ -225,6 +236,13 @@ def make_benchmarks(build_dir, peers, quick):
         + peer("switch", "yield", 4_000_000, workers=(1,))
         + peer("boost_fiber", "yield", 2_000_000, workers=(1,))
         + peer("go", "yield", 2_000_000, workers=(1,)),
+        "group": [coir("group", 1_000_000)] + peer("go", "group", million),
+        "timeout": [coir("timeout", 2_000_000, workers=(1,))]
+        + peer("go", "timeout", 500_000, workers=(1,)),
+        "timers": [coir("timers", 100_000)] + peer("go", "timers", 100_000),
+        "wake": [coir("wake", 300 if quick else 1000, workers=(2,))]
+        + peer("futex", "wake", 300 if quick else 1000, workers=(2,))
+        + peer("go", "wake", 300 if quick else 1000, workers=(2,)),
         "sleepers": [coir("sleepers", million)] + peer("go", "sleepers", million),
         "hog": [coir("hog", 1000, workers=(2,))],
         "echo": make_echo(build_dir, peers, quick),
@@ -350,6 +368,8 @@ EXTRAS_SHOWN = {
     "p99_us": "p99 us",
     "bytes_per_task": "B/task",
     "first_pass": "first pass",
+    "after_func": "AfterFunc",
+    "call_us": "call us",
 }
 
 
@@ -479,7 +499,7 @@ def main():
     arguments = parse_arguments()
     build_dir = arguments.build_dir.resolve()
     rounds = arguments.rounds or (3 if arguments.quick else 5)
-    wanted_peers = ["switch"] if arguments.no_peers else list(PEER_PROGRAMS)
+    wanted_peers = ["switch", "futex"] if arguments.no_peers else list(PEER_PROGRAMS)
     peers = build_peers(build_dir, wanted_peers)
     benchmarks = make_benchmarks(build_dir, peers, arguments.quick)
 

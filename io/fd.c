@@ -8,6 +8,7 @@
 
 #include "op.h"
 #include "runtime/cancel.h"
+#include "runtime/current.h"
 
 #define LEN_MAX ((size_t)0x7ffff000) /* what the kernel does in one call */
 
@@ -81,5 +82,7 @@ int coir_wait_fd(int fd, short events)
     struct coir_op op = { .code = COIR_OP_POLL, .fd = fd, .len = (size_t)(unsigned short)events };
 
     coir_fiber_of_caller("coir_wait_fd");
+    if (coir_is_forked())
+        return -ECHILD;
     return events ? (int)coir_op_run_on_fd(&op, events, "coir_wait_fd") : -EINVAL;
 }

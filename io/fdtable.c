@@ -179,6 +179,8 @@ int coir_close(int fd)
     int rc;
 
     coir_fiber_of_caller("coir_close");
+    if (coir_is_forked())
+        return -ECHILD;
     if (fd < 0 || fd >= CHUNK * CHUNKS)
         return -EBADF;
     entry = entry_of(fd);

@@ -8,6 +8,7 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "coir/error.h"
@@ -49,6 +50,14 @@ static void drop_lookup(struct coir_job *job)
     coir_sys_free(lookup);
 }
 
+static void describe_lookup(const struct coir_job *job, char *buf, size_t cap)
+{
+    const struct lookup *lookup = (const struct lookup *)job;
+
+    snprintf(buf, cap, "the lookup of host '%.80s', service '%.40s',",
+             lookup->host ? lookup->host : "", lookup->service);
+}
+
 static char *copy_text(struct lookup *lookup, size_t *used, const char *text)
 {
     char *copy = lookup->text + *used;
@@ -68,6 +77,7 @@ static struct lookup *make_lookup(const char *host, const char *service, int fla
         return NULL;
     lookup->job.run = run_lookup;
     lookup->job.drop = drop_lookup;
+    lookup->job.describe = describe_lookup;
     lookup->hints = (struct addrinfo){ .ai_socktype = SOCK_STREAM, .ai_flags = flags };
     lookup->host = copy_text(lookup, &used, host);
     lookup->service = copy_text(lookup, &used, service);

@@ -80,7 +80,7 @@ ssize_t coir_op_run(struct coir_op *op, const char *reason)
         return op->result;
     }
     while (!asked && !coir_load_acquire(&op->done)) { /* [D] */
-        if ((rc = coir_cancel_prepare(fiber)) != 0) {
+        if ((rc = coir_cancel_prepare(fiber, reason, (void *)(intptr_t)op->fd)) != 0) {
             elsewhere = ask_to_end(op);
             asked = true;
         } else {

@@ -33,6 +33,7 @@
 
 /* Creating. */
 
+/* NULL in a forked child. */
 static struct coir_worker *creator(const char *function)
 {
     coir_fiber_of_caller(function);
@@ -70,6 +71,7 @@ static __attribute__((noinline)) bool equip(struct coir_worker *worker, struct c
             snprintf(task->extra->name, sizeof task->extra->name, "%s", options->name);
         if (!give_stack(worker, task, options, &flags)) {
             coir_sys_free(task->extra);
+            task->extra = NULL;
             return false;
         }
         flags |= COIR_TASK_EXTRA;
@@ -134,8 +136,9 @@ coir_task *coir_create_task(coir_fn *fn, void *arg)
     struct coir_worker *worker = coir_current_worker();
     struct coir_task *task;
 
-    if (UNLIKELY(!worker || !coir_worker_is_running_task(worker)))
-        creator("coir_create_task");
+    if (UNLIKELY((!worker || !coir_worker_is_running_task(worker)) &&
+                 !creator("coir_create_task")))
+        return NULL;
     task = coir_task_alloc(&worker->runtime->tasks, &worker->tasks);
     if (UNLIKELY(!task))
         return NULL;
@@ -152,27 +155,29 @@ coir_task *coir_create_task(coir_fn *fn, void *arg)
     return task;
 }
 
-coir_task *coir_create_task_copy(coir_fn *fn, const void *arg, size_t size)
+static struct coir_task *create(struct coir_worker *worker, const coir_task_options *options,
+                                coir_fn *fn, const void *arg, void *site)
 {
-    coir_task_options options = { .arg_size = size };
-    struct coir_worker *worker = creator("coir_create_task_copy");
-    struct coir_task *task =
-        coir_task_make(worker, &options, fn, arg, __builtin_return_address(0), 0);
+    struct coir_task *task = worker ? coir_task_make(worker, options, fn, arg, site, 0) : NULL;
 
     if (task)
         coir_worker_push_new(worker, task);
     return task;
 }
 
+coir_task *coir_create_task_copy(coir_fn *fn, const void *arg, size_t size)
+{
+    coir_task_options options = { .arg_size = size };
+    struct coir_worker *worker = creator("coir_create_task_copy");
+
+    return create(worker, &options, fn, arg, __builtin_return_address(0));
+}
+
 coir_task *coir_create_task_with(const coir_task_options *options, coir_fn *fn, void *arg)
 {
     struct coir_worker *worker = creator("coir_create_task_with");
-    struct coir_task *task =
-        coir_task_make(worker, options, fn, arg, __builtin_return_address(0), 0);
 
-    if (task)
-        coir_worker_push_new(worker, task);
-    return task;
+    return create(worker, options, fn, arg, __builtin_return_address(0));
 }
 
 /* Running a task on its awaiter's stack. */
@@ -207,8 +212,7 @@ int coir_inline_run(struct coir_fiber *fiber, struct coir_task *task)
     fiber->depth++;
     value = task->fn(task->arg);
     if (UNLIKELY(task->scopes))
-        coir_misuse("coir", "a timeout, shield or group was left open by a function that "
-                            "has returned");
+        coir_scope_left(task);
     if (UNLIKELY(coir_load_relaxed(&task->shared) & COIR_TASK_LOCALS))
         coir_locals_drop(task);
     fiber->depth--;
@@ -279,6 +283,14 @@ static bool register_joiner(const char *function, struct coir_task *task,
     return true;
 }
 
+static void pass_cancel_on(struct coir_fiber *fiber, struct coir_task *task)
+{
+    struct coir_blame why;
+
+    coir_cancel_why(fiber, fiber->task, fiber->task->scopes, &why);
+    coir_cancel_task(task, &why);
+}
+
 static int park_until_done(const char *function, struct coir_fiber *fiber,
                            struct coir_task *task)
 {
@@ -293,8 +305,8 @@ static int park_until_done(const char *function, struct coir_fiber *fiber,
     while (!(coir_load_acquire(&task->shared) & COIR_TASK_DONE)) {
         if (coir_lend_take(fiber))
             return run_and_release(coir_current_worker(), task);
-        if (!asked && coir_cancel_prepare(fiber)) {
-            coir_cancel_task(task);
+        if (!asked && coir_cancel_prepare(fiber, "await", task)) {
+            pass_cancel_on(fiber, task);
             asked = true;
         } else {
             coir_park(fiber, "await", task);
@@ -332,8 +344,10 @@ static inline int await_as(const char *function, struct coir_task *task)
 {
     struct coir_worker *worker = coir_current_worker();
 
-    if (UNLIKELY(!worker || !coir_worker_is_running_task(worker)))
+    if (UNLIKELY(!worker || !coir_worker_is_running_task(worker))) {
         coir_fiber_of_caller(function);
+        return -ECHILD;
+    }
     if (UNLIKELY(!task))
         return -ENOMEM;
     if (LIKELY(--worker->ticks >= 0 && coir_inline_allowed(worker, task) &&
@@ -354,7 +368,7 @@ int coir_wait_for(coir_task *task, coir_duration duration)
     int value;
 
     coir_fiber_of_caller("coir_wait_for");
-    coir_timeout_begin(&limit, duration);
+    coir_timeout_begin_from(&limit, duration, __builtin_return_address(0));
     value = await_as("coir_wait_for", task);
     coir_timeout_end(&limit);
     return value;
@@ -362,14 +376,15 @@ int coir_wait_for(coir_task *task, coir_duration duration)
 
 void coir_cancel(coir_task *task)
 {
-    if (task)
-        coir_cancel_task(task);
+    if (task && !coir_is_forked())
+        coir_cancel_task(task, &COIR_BLAME_CALLER("coir_cancel"));
 }
 
 int coir_cancel_await(coir_task *task)
 {
     coir_fiber_of_caller("coir_cancel_await");
-    coir_cancel(task);
+    if (task)
+        coir_cancel_task(task, &COIR_BLAME_CALLER("coir_cancel_await"));
     return await_as("coir_cancel_await", task);
 }
 
@@ -377,11 +392,15 @@ int coir_cancel_await(coir_task *task)
 
 bool coir_task_watch(struct coir_task *task, struct coir_fiber *fiber)
 {
-    uint64_t shared = coir_load_acquire(&task->shared), watched;
+    uint64_t shared = coir_load_acquire(&task->shared), joiner, watched;
 
     do {
         if (shared & COIR_TASK_DONE)
             return false;
+        joiner = shared & COIR_TASK_JOINER;
+        if (joiner && joiner != (uintptr_t)fiber) /* its own: the task is there twice */
+            coir_misuse("coir_wait_any", "the task '%s' is being awaited already",
+                        coir_task_name(task));
         watched = (shared & ~COIR_TASK_JOINER) | (uintptr_t)fiber | COIR_TASK_WATCHED;
     } while (!coir_cas_acq_rel(&task->shared, &shared, watched)); /* [J] */
     return true;
@@ -441,7 +460,8 @@ static int wait_for_first(struct coir_fiber *fiber, struct coir_task **tasks, si
     for (size_t i = 0; i < n; i++)
         if (tasks[i])
             coir_task_watch(tasks[i], fiber);
-    while ((first = first_ended(tasks, n)) < 0 && (rc = coir_cancel_prepare(fiber)) == 0)
+    while ((first = first_ended(tasks, n)) < 0 &&
+           (rc = coir_cancel_prepare(fiber, "wait_any", tasks)) == 0)
         coir_park(fiber, "wait_any", tasks);
     for (size_t i = 0; i < n; i++)
         if (tasks[i])
@@ -482,7 +502,7 @@ void coir_detach(coir_task *task)
     struct coir_worker *worker;
     uint64_t shared;
 
-    if (!task)
+    if (!task || coir_is_forked())
         return;
     shared = coir_load_acquire(&task->shared);
     if (!task->fn || (shared & COIR_TASK_DETACHED))
@@ -504,7 +524,8 @@ void coir_detach(coir_task *task)
 
 bool coir_task_done(const coir_task *task)
 {
-    return !task || (coir_load_acquire(&((coir_task *)(uintptr_t)task)->shared) & COIR_TASK_DONE);
+    return !task || coir_is_forked() ||
+           (coir_load_acquire(&((coir_task *)(uintptr_t)task)->shared) & COIR_TASK_DONE);
 }
 
 coir_task *coir_current_task(void)

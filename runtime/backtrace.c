@@ -12,6 +12,10 @@
 #include <string.h>
 #include <ucontext.h>
 
+#ifdef COIR_HAVE_VALGRIND
+#include <valgrind/memcheck.h>
+#endif
+
 #include "sys.h"
 
 #ifdef COIR_HAVE_LIBUNWIND
@@ -49,6 +53,7 @@ static void walk(struct coir_backtrace *ret, const ucontext_t *registers, bool i
 
     ret->count = 0;
     ret->interrupted = interrupted;
+    ret->guessed = false;
     if (!coir_load_acquire(&unwind.there) ||
         unwind.init(&cursor, start, interrupted ? UNW_INIT_SIGNAL_FRAME : 0) < 0)
         return;
@@ -68,6 +73,8 @@ static bool name_of(uintptr_t instruction, char *buf, size_t cap, uintptr_t *ret
     unw_word_t offset = 0;
     int rc;
 
+    if (!coir_load_acquire(&unwind.there))
+        return false;
     memset(&there, 0, sizeof there);
     coir_context_set_instruction(&there, instruction);
     if (unwind.init(&cursor, (unw_context_t *)&there, UNW_INIT_SIGNAL_FRAME) < 0)
@@ -99,6 +106,7 @@ static void walk(struct coir_backtrace *ret, const ucontext_t *registers, bool i
     (void)registers;
     ret->count = 0;
     ret->interrupted = interrupted;
+    ret->guessed = false;
 }
 
 static bool name_of(uintptr_t instruction, char *buf, size_t cap, uintptr_t *ret_offset)
@@ -139,20 +147,76 @@ __attribute__((noinline)) void coir_backtrace_of_caller(struct coir_backtrace *r
         walk(ret, &registers, false);
 }
 
+void coir_backtrace_of_frame(struct coir_backtrace *ret, const void *frame)
+{
+    uintptr_t first = (uintptr_t)coir_backtrace_return_address(frame);
+    int i;
+
+    coir_backtrace_of_caller(ret);
+    for (i = 0; i < ret->count && ret->frames[i] != first; i++)
+        ;
+    if (i == ret->count)
+        return;
+    ret->count -= i;
+    memmove(ret->frames, ret->frames + i, (size_t)ret->count * sizeof ret->frames[0]);
+}
+
+/* On both machines a frame pointer points to the caller's, and above that lies where
+   the function returns to.  What follows the frames of this library may be anything. */
+struct frame {
+    uintptr_t caller;
+    uintptr_t returns_to;
+};
+
+__attribute__((noinline, no_sanitize_address)) static COIR_RACY struct frame
+read_frame(uintptr_t at)
+{
+    struct frame frame = *(const struct frame *)at;
+
+#ifdef COIR_HAVE_VALGRIND
+    (void)VALGRIND_MAKE_MEM_DEFINED(&frame, sizeof frame);
+#endif
+    return frame;
+}
+
+void coir_backtrace_by_pointers(struct coir_backtrace *ret, const void *from, const char *top)
+{
+    uintptr_t at = (uintptr_t)from, end = top ? (uintptr_t)top : at + sizeof(struct frame);
+    struct frame frame;
+
+    ret->count = 0;
+    ret->interrupted = false;
+    ret->guessed = true;
+    for (; at % 16 == 0 && at <= end - sizeof frame; at = frame.caller) {
+        frame = read_frame(at);
+        if (!frame.returns_to)
+            return;
+        ret->frames[ret->count++] = frame.returns_to;
+        if (frame.caller <= at || ret->count == COIR_BACKTRACE_MOST)
+            return;
+    }
+}
+
+const void *coir_backtrace_return_address(const void *frame)
+{
+    return (const void *)read_frame((uintptr_t)frame).returns_to;
+}
+
 /* Writing. */
 
+/* NULL: in none. */
 static const char *file_of(uintptr_t instruction)
 {
     Dl_info info;
     const char *slash;
 
     if (!dladdr((void *)instruction, &info) || !info.dli_fname)
-        return "?";
+        return NULL;
     slash = strrchr(info.dli_fname, '/');
     return slash ? slash + 1 : info.dli_fname;
 }
 
-static void write_frame(int fd, int number, uintptr_t address, bool after_call)
+static void write_frame(int fd, int number, uintptr_t address, bool after_call, const char *file)
 {
     uintptr_t instruction = address - after_call, offset;
     char name[128] = "", line[256];
@@ -161,15 +225,21 @@ static void write_frame(int fd, int number, uintptr_t address, bool after_call)
     if (name_of(instruction, name, sizeof name, &offset))
         n = snprintf(line, sizeof line, "    #%d 0x%012lx %s+0x%lx (%.64s)\n", number,
                      (unsigned long)address, name, (unsigned long)(offset + after_call),
-                     file_of(instruction));
+                     file ? file : "?");
     else
         n = snprintf(line, sizeof line, "    #%d 0x%012lx (%.64s)\n", number,
-                     (unsigned long)address, file_of(instruction));
+                     (unsigned long)address, file ? file : "?");
     coir_sys_write(fd, line, (size_t)n);
 }
 
 void coir_backtrace_write(const struct coir_backtrace *backtrace, int fd)
 {
-    for (int i = 0; i < backtrace->count; i++)
-        write_frame(fd, i, backtrace->frames[i], i > 0 || !backtrace->interrupted);
+    for (int i = 0; i < backtrace->count; i++) {
+        bool after_call = i > 0 || !backtrace->interrupted;
+        const char *file = file_of(backtrace->frames[i] - after_call);
+
+        if (backtrace->guessed && !file)
+            return; /* no code is there: it was no frame pointer */
+        write_frame(fd, i, backtrace->frames[i], after_call, file);
+    }
 }

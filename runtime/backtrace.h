@@ -11,6 +11,8 @@
  *     of_context     also in signal handlers, once loaded; the context is switched
  *                    out, and stays so (coir_park_hold())
  *     of_caller      anywhere, once loaded
+ *     of_frame       the same
+ *     by_pointers    anywhere, also without libunwind
  *     write          not in signal handlers
  */
 #ifndef COIR_RUNTIME_BACKTRACE_H
@@ -26,6 +28,7 @@
 struct coir_backtrace {
     int count;
     bool interrupted; /* frames[0] is an instruction; all others come after calls */
+    bool guessed;     /* by_pointers */
     uintptr_t frames[COIR_BACKTRACE_MOST];
 };
 
@@ -39,6 +42,20 @@ void coir_backtrace_of_context(struct coir_backtrace *ret, const struct coir_con
 
 /* The calling function is the second frame. */
 void coir_backtrace_of_caller(struct coir_backtrace *ret);
+
+/* From who called the function whose frame this is, __builtin_frame_address(0) of a
+   function that has not returned. */
+void coir_backtrace_of_frame(struct coir_backtrace *ret, const void *frame);
+
+/*
+ * The same without libunwind: along the frame pointers, as far as there are any.  Fast,
+ * and touches nothing but the calling thread's stack, up to `top`.  A function that was
+ * compiled without them is left out, or is the last.  top  NULL: the first one only.
+ */
+void coir_backtrace_by_pointers(struct coir_backtrace *ret, const void *frame, const char *top);
+
+/* Where a function returns to, by its frame. */
+const void *coir_backtrace_return_address(const void *frame);
 
 /* A line for each frame:     #3 0x55d0c8a3f0b1 serve+0x41 (echo_server) */
 void coir_backtrace_write(const struct coir_backtrace *backtrace, int fd);

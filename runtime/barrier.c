@@ -6,6 +6,7 @@
 #include <errno.h>
 
 #include "cancel.h"
+#include "current.h"
 #include "park.h"
 #include "waiters.h"
 
@@ -69,6 +70,8 @@ static void send_away(struct barrier *barrier, bool broken)
 {
     struct coir_waiter *all;
 
+    if (coir_is_forked())
+        return;
     coir_lock(&barrier->lock);
     barrier->broken = broken;
     all = coir_waiters_take_all(&barrier->waiters, -EPIPE);

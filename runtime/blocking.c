@@ -4,6 +4,7 @@
 #include "blocking.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 #include <time.h>
 
@@ -12,6 +13,12 @@
 #include "worker.h"
 
 enum { WAITED, DONE, ABANDONED, POSTED };
+
+/* In the frame of its thread. */
+struct coir_blocking_thread {
+    struct coir_blocking_thread *next, **link;
+    struct coir_job *job; /* that runs, and that may be described; or NULL */
+};
 
 #define IDLE_NS (10 * (int64_t)1000000000) /* after which a thread ends */
 
@@ -74,13 +81,27 @@ static struct coir_job *next_job(struct coir_blocking *blocking)
     return job;
 }
 
-static void run_job(struct coir_blocking *blocking, struct coir_job *job)
+static void note_job(struct coir_blocking *blocking, struct coir_blocking_thread *self,
+                     struct coir_job *job)
+{
+    pthread_mutex_lock(&blocking->lock);
+    self->job = job;
+    pthread_mutex_unlock(&blocking->lock);
+}
+
+static void run_job(struct coir_blocking *blocking, struct coir_blocking_thread *self,
+                    struct coir_job *job)
 {
     struct coir_fiber *fiber = job->fiber;
     uint32_t state = coir_load_acquire(&job->state);
 
-    if (state != ABANDONED)
+    if (state == WAITED) {
+        note_job(blocking, self, job);
         job->run(job);
+        note_job(blocking, self, NULL);
+    } else if (state == POSTED) {
+        job->run(job); /* it is gone when the caller has been told */
+    }
     coir_add_relaxed(&blocking->done, 1);
     if (state == POSTED)
         return;
@@ -91,17 +112,37 @@ static void run_job(struct coir_blocking *blocking, struct coir_job *job)
         job->drop(job);
 }
 
+/* The lock is held. */
+static void enter_list(struct coir_blocking *blocking, struct coir_blocking_thread *self)
+{
+    self->next = blocking->all;
+    self->link = &blocking->all;
+    if (self->next)
+        self->next->link = &self->next;
+    blocking->all = self;
+}
+
+static void leave_list(struct coir_blocking_thread *self)
+{
+    *self->link = self->next;
+    if (self->next)
+        self->next->link = self->link;
+}
+
 static void *thread_main(void *arg)
 {
     struct coir_blocking *blocking = arg;
+    struct coir_blocking_thread self = { 0 };
     struct coir_job *job;
 
     pthread_mutex_lock(&blocking->lock);
+    enter_list(blocking, &self);
     while ((job = next_job(blocking)) != NULL) {
         pthread_mutex_unlock(&blocking->lock);
-        run_job(blocking, job);
+        run_job(blocking, &self, job);
         pthread_mutex_lock(&blocking->lock);
     }
+    leave_list(&self);
     blocking->threads--;
     pthread_cond_signal(&blocking->gone);
     pthread_mutex_unlock(&blocking->lock);
@@ -156,9 +197,9 @@ int coir_blocking_run(enum coir_blocking_pool pool, struct coir_job *job)
         return rc;
     while (coir_load_acquire(&job->state) == WAITED) {
         uint32_t state = WAITED;
-        rc = coir_cancel_prepare(fiber);
+        rc = coir_cancel_prepare(fiber, "thread", (void *)(uintptr_t)job->run);
         if (rc == 0)
-            coir_park(fiber, "thread", job);
+            coir_park(fiber, "thread", (void *)(uintptr_t)job->run);
         else if (coir_cas_acq_rel(&job->state, &state, ABANDONED))
             return coir_cancel_deliver(fiber, rc);
     }
@@ -189,6 +230,22 @@ bool coir_blocking_withdraw(enum coir_blocking_pool pool, struct coir_job *job)
     return found;
 }
 
+/* The lock is held. */
+static void report_jobs(const struct coir_blocking *blocking)
+{
+    char what[160], line[256];
+
+    for (struct coir_blocking_thread *thread = blocking->all; thread; thread = thread->next) {
+        int n;
+
+        if (!thread->job)
+            continue;
+        thread->job->describe(thread->job, what, sizeof what);
+        n = snprintf(line, sizeof line, "coir: %s did not end within shutdown_grace\n", what);
+        coir_sys_write(2, line, (size_t)n);
+    }
+}
+
 static int stop_pool(struct coir_blocking *blocking, const struct timespec *until)
 {
     int rc = 0;
@@ -199,6 +256,8 @@ static int stop_pool(struct coir_blocking *blocking, const struct timespec *unti
     while (blocking->threads > 0 && rc == 0)
         rc = pthread_cond_timedwait(&blocking->gone, &blocking->lock, until);
     rc = blocking->threads > 0 ? -ETIMEDOUT : 0;
+    if (rc < 0)
+        report_jobs(blocking);
     pthread_mutex_unlock(&blocking->lock);
     return rc;
 }

@@ -38,10 +38,14 @@ enum coir_blocking_pool {
 struct coir_job {
     void (*run)(struct coir_job *job);  /* on a thread of the pool */
     void (*drop)(struct coir_job *job); /* the same; nobody waits any more */
+    void (*describe)(const struct coir_job *job, char *buf, size_t cap); /* of one that has
+                                           drop: what it does, for the report */
     struct coir_job *next;
     struct coir_fiber *fiber;
     COIR_ATOMIC(uint32_t) state;
 };
+
+struct coir_blocking_thread;
 
 struct coir_blocking {
     pthread_mutex_t lock;
@@ -51,6 +55,7 @@ struct coir_blocking {
     int length; /* of that list */
     int limit;  /* how many threads there may be */
     int threads, idle;
+    struct coir_blocking_thread *all; /* of them */
     int stopping;
     COIR_ATOMIC(uint64_t) queued, done; /* counters */
 };
@@ -75,8 +80,8 @@ int coir_blocking_post(enum coir_blocking_pool pool, struct coir_job *job);
    begun.  The caller sees to it that it has not been run and told of. */
 bool coir_blocking_withdraw(enum coir_blocking_pool pool, struct coir_job *job);
 
-/* End the threads of all pools.  0, or -ETIMEDOUT if a job outlasted
-   shutdown_grace. */
+/* End the threads of all pools, once no task is left.  0, or -ETIMEDOUT if a job
+   outlasted shutdown_grace: it is named on stderr. */
 int coir_blocking_stop(struct coir_runtime *runtime);
 
 #endif

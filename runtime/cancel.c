@@ -15,6 +15,8 @@ _Static_assert(sizeof(struct coir_timeout_state) <= sizeof(coir_shield), "fits")
 /* One walk's findings. */
 struct walk {
     bool cancelled;
+    struct coir_task *task;   /* whose reason that is, the first that was found; NULL: the run's */
+    struct coir_scope *scope; /* and which; NULL: its flag, or its group's */
     struct coir_timeout_state *late; /* the running task's outermost late scope */
     int64_t now;                     /* read at most once */
 };
@@ -33,6 +35,15 @@ static bool is_late(struct coir_timeout_state *timeout, struct walk *walk)
     return true;
 }
 
+static void find_cancelled(struct walk *walk, struct coir_task *task, struct coir_scope *scope)
+{
+    if (walk->cancelled)
+        return;
+    walk->cancelled = true;
+    walk->task = task;
+    walk->scope = scope;
+}
+
 /* Look at the scopes of one task, from `scope` outwards.  False at a shield. */
 static bool look_at_scopes(struct coir_scope *scope, bool own, struct walk *walk)
 {
@@ -43,7 +54,8 @@ static bool look_at_scopes(struct coir_scope *scope, bool own, struct walk *walk
                 return false;
             break;
         case COIR_SCOPE_GROUP:
-            walk->cancelled |= coir_group_is_cancelled((struct coir_group_state *)scope);
+            if (coir_group_is_cancelled((struct coir_group_state *)scope))
+                find_cancelled(walk, scope->task, scope);
             break;
         case COIR_SCOPE_TIMEOUT:
             if (!is_late((struct coir_timeout_state *)scope, walk))
@@ -51,7 +63,7 @@ static bool look_at_scopes(struct coir_scope *scope, bool own, struct walk *walk
             if (own)
                 walk->late = (struct coir_timeout_state *)scope;
             else
-                walk->cancelled = true;
+                find_cancelled(walk, scope->task, scope);
             break;
         }
     }
@@ -100,10 +112,12 @@ static void walk_task(struct coir_fiber *fiber, struct coir_task *task, struct c
                       struct walk *walk)
 {
     for (int looked = 0; look_at_scopes(scope, task == fiber->task, walk); looked++) {
-        walk->cancelled |= is_asked(task);
+        if (is_asked(task))
+            find_cancelled(walk, task, NULL);
         task = looked < LOOK_AT_MOST ? waiter_of(task, &scope) : NULL;
         if (!task) {
-            walk->cancelled |= coir_load_seq_cst(fiber->stopping);
+            if (coir_load_seq_cst(fiber->stopping))
+                find_cancelled(walk, NULL, NULL);
             return;
         }
     }
@@ -119,10 +133,74 @@ static int reason_of(const struct walk *walk)
     return walk->cancelled ? -ECANCELED : walk->late ? -ETIMEDOUT : 0;
 }
 
-/* Tell the groups that the owner has been refused for a reason from outside. */
-static void tell_groups(struct coir_fiber *fiber)
+/* What a walk has found, to be told. */
+
+static void blame_timeout(const struct coir_timeout_state *timeout, struct coir_blame *blame)
 {
-    for (struct coir_scope *scope = fiber->task->scopes; scope; scope = scope->outer) {
+    blame->kind = COIR_CAUSE_DEADLINE;
+    blame->task = blame->at = timeout->scope.task;
+    blame->site = timeout->site;
+    blame->when = timeout->deadline;
+    blame->origin = timeout;
+}
+
+static void blame_cancel(const struct walk *walk, struct coir_blame *blame)
+{
+    struct coir_group_state *group = (struct coir_group_state *)walk->scope;
+
+    blame->at = walk->task;
+    if (!walk->task)
+        blame->kind = COIR_CAUSE_END;
+    else if (group)
+        blame->noted = &group->autopsy;
+    else if (coir_load_relaxed(&walk->task->shared) & COIR_TASK_CANCELLED)
+        blame->noted = &walk->task->autopsy;
+    else
+        blame->noted = &walk->task->group->autopsy;
+}
+
+static void blame(const struct walk *walk, struct coir_blame *ret_blame)
+{
+    *ret_blame = (struct coir_blame){ .kind = COIR_CAUSE_MEMORY };
+    if (walk->cancelled && walk->scope && walk->scope->kind == COIR_SCOPE_TIMEOUT)
+        blame_timeout((struct coir_timeout_state *)walk->scope, ret_blame);
+    else if (walk->cancelled)
+        blame_cancel(walk, ret_blame);
+    else if (walk->late)
+        blame_timeout(walk->late, ret_blame);
+}
+
+void coir_cancel_why(struct coir_fiber *fiber, struct coir_task *task, struct coir_scope *scope,
+                     struct coir_blame *ret_blame)
+{
+    struct walk walk = { 0 };
+
+    walk_task(fiber, task, scope, &walk);
+    blame(&walk, ret_blame);
+}
+
+/* wait: of coir_park(); NULL: a call is refused.  frame: where that was found. */
+static __attribute__((noinline)) void note_reason(struct coir_fiber *fiber,
+                                                  const struct walk *walk, const char *wait,
+                                                  const void *object, const void *frame)
+{
+    struct coir_blame why;
+
+    if (!coir_autopsy_is_wanted(coir_task_runtime(fiber->task)))
+        return;
+    blame(walk, &why);
+    why.frame = frame;
+    if (wait)
+        coir_autopsy_ends_wait(fiber, wait, object, &why);
+    else
+        coir_autopsy_refuses(fiber, &why);
+}
+
+/* Tell the groups, from `scope` outwards, that a call of their owner's has been refused
+   for a reason from outside of them. */
+static void tell_groups(struct coir_fiber *fiber, struct coir_scope *scope)
+{
+    for (; scope; scope = scope->outer) {
         if (scope->kind == COIR_SCOPE_SHIELD &&
             !coir_load_relaxed(&((struct coir_timeout_state *)scope)->late))
             return;
@@ -134,29 +212,63 @@ static void tell_groups(struct coir_fiber *fiber)
     }
 }
 
-static __attribute__((noinline)) int pending_slow(struct coir_fiber *fiber)
+static void pass_on_to(struct coir_group_state *group, const struct walk *walk)
+{
+    struct coir_blame why;
+
+    blame(walk, &why);
+    coir_group_cancel_for(group, &why);
+}
+
+/* A task below that runs a member of its group inline, in coir_group_wait(),
+   cannot look by itself whether it should stop, and tell the other members. */
+static void pass_on(struct coir_fiber *fiber)
+{
+    for (struct coir_task *task = fiber->task->next; task; task = task->next) {
+        struct coir_group_state *group = (struct coir_group_state *)task->scopes;
+        struct walk walk = { 0 };
+
+        if (!group || group->scope.kind != COIR_SCOPE_GROUP ||
+            !coir_load_relaxed(&group->waited_for) || coir_group_is_cancelled(group))
+            continue;
+        walk_task(fiber, task, group->scope.outer, &walk);
+        if (reason_of(&walk))
+            pass_on_to(group, &walk);
+    }
+}
+
+/* refused: the frame of a call that is, for the first time for all that is known. */
+static __attribute__((noinline)) int pending_slow(struct coir_fiber *fiber, const void *refused)
 {
     struct walk walk = { 0 };
     int reason;
 
+    if (!fiber->task)
+        return -ECHILD; /* see park.c */
+    if (fiber->depth)
+        pass_on(fiber);
     walk_from(fiber, fiber->task->scopes, &walk);
     reason = reason_of(&walk);
     if (!reason)
         return 0;
+    if (refused && (reason == -ETIMEDOUT ? !walk.late->scope.told
+                                         : !coir_load_relaxed(&fiber->task->autopsy)))
+        note_reason(fiber, &walk, NULL, NULL, refused);
     if (reason == -ETIMEDOUT)
         walk.late->scope.told = 1;
-    tell_groups(fiber);
+    tell_groups(fiber, fiber->task->scopes);
     return reason;
 }
 
 int coir_cancel_pending(struct coir_fiber *fiber)
 {
-    return coir_cancel_certainly_none(fiber) ? 0 : pending_slow(fiber);
+    return coir_cancel_certainly_none(fiber) ? 0
+                                             : pending_slow(fiber, __builtin_frame_address(0));
 }
 
 int coir_cancel_deliver(struct coir_fiber *fiber, int reason)
 {
-    int pending = coir_cancel_pending(fiber);
+    int pending = pending_slow(fiber, NULL);
 
     return pending ? pending : reason;
 }
@@ -170,6 +282,8 @@ int coir_cancel_pending_outside(struct coir_fiber *fiber, struct coir_scope *sco
     reason = reason_of(&walk);
     if (tell && reason == -ETIMEDOUT)
         walk.late->scope.told = 1;
+    if (tell && reason)
+        tell_groups(fiber, scope->outer);
     return reason;
 }
 
@@ -208,40 +322,28 @@ static bool arm(struct coir_fiber *fiber)
     return true;
 }
 
-/* A task below that runs a member of its group inline, in coir_group_wait(),
-   cannot look by itself whether it should stop, and tell the other members. */
-static void pass_on(struct coir_fiber *fiber)
-{
-    for (struct coir_task *task = fiber->task->next; task; task = task->next) {
-        struct coir_group_state *group = (struct coir_group_state *)task->scopes;
-        struct walk walk = { 0 };
-
-        if (!group || group->scope.kind != COIR_SCOPE_GROUP ||
-            !coir_load_relaxed(&group->waited_for) || coir_group_is_cancelled(group))
-            continue;
-        walk_task(fiber, task, group->scope.outer, &walk);
-        if (reason_of(&walk))
-            coir_group_cancel((coir_group *)group);
-    }
-}
-
-int coir_cancel_prepare(struct coir_fiber *fiber)
+int coir_cancel_prepare(struct coir_fiber *fiber, const char *wait, const void *object)
 {
     struct walk walk = { 0 };
+    int reason;
 
     publish(fiber);
     if (fiber->depth)
         pass_on(fiber);
     walk_from(fiber, fiber->task->scopes, &walk);
-    if (!reason_of(&walk) && !arm(fiber))
-        return -ENOMEM;
-    return reason_of(&walk);
+    reason = reason_of(&walk);
+    if (!reason)
+        return arm(fiber) ? 0 : -ENOMEM;
+    note_reason(fiber, &walk, wait, object, __builtin_frame_address(0));
+    return reason;
 }
 
-void coir_cancel_task(struct coir_task *task)
+void coir_cancel_task(struct coir_task *task, const struct coir_blame *blame)
 {
     struct coir_fiber *fiber;
 
+    if (!(coir_load_relaxed(&task->shared) & (COIR_TASK_CANCELLED | COIR_TASK_DONE)))
+        coir_autopsy_cancels(task, blame);
     if (coir_or_seq_cst(&task->shared, COIR_TASK_CANCELLED) & COIR_TASK_DONE)
         return;
     coir_fence_after_rmw(); /* [C] */
@@ -257,11 +359,23 @@ void coir_scope_open(struct coir_scope *scope, enum coir_scope_kind kind, const 
     struct coir_fiber *fiber = coir_fiber_of_caller(function);
     struct coir_task *task = fiber->task;
 
+    if (coir_is_forked())
+        return;
+    if (task->scopes == scope)
+        coir_misuse(function, "open already, or left open by a function that has returned");
     scope->kind = kind;
     scope->told = 0;
     scope->task = task;
     scope->outer = task->scopes;
     task->scopes = scope;
+}
+
+_Noreturn void coir_scope_left(const struct coir_task *task)
+{
+    if (coir_is_forked())
+        coir_misuse("fork", "the task '%s' has returned in the child, which must end by "
+                            "_exit() or exec", coir_task_name(task));
+    coir_misuse_left_open("coir");
 }
 
 struct coir_fiber *coir_scope_check(struct coir_scope *scope, enum coir_scope_kind kind,
@@ -302,11 +416,13 @@ static int64_t deadline_after(coir_duration duration)
     return __builtin_add_overflow(now, duration, &when) ? COIR_FOREVER : when;
 }
 
-static void begin(void *memory, enum coir_scope_kind kind, int64_t when, const char *function)
+static void begin(void *memory, enum coir_scope_kind kind, int64_t when, const char *function,
+                  const void *site)
 {
     struct coir_timeout_state *state = memory;
 
     state->deadline = when;
+    state->site = site;
     state->timer = NULL;
     coir_store_relaxed(&state->late, 0);
     coir_scope_open(&state->scope, kind, function);
@@ -314,12 +430,19 @@ static void begin(void *memory, enum coir_scope_kind kind, int64_t when, const c
 
 void coir_timeout_begin_at(coir_timeout *timeout, int64_t when)
 {
-    begin(timeout, COIR_SCOPE_TIMEOUT, when, "coir_timeout_begin_at");
+    begin(timeout, COIR_SCOPE_TIMEOUT, when, "coir_timeout_begin_at",
+          __builtin_return_address(0));
 }
 
 void coir_timeout_begin(coir_timeout *timeout, coir_duration duration)
 {
-    begin(timeout, COIR_SCOPE_TIMEOUT, deadline_after(duration), "coir_timeout_begin");
+    begin(timeout, COIR_SCOPE_TIMEOUT, deadline_after(duration), "coir_timeout_begin",
+          __builtin_return_address(0));
+}
+
+void coir_timeout_begin_from(coir_timeout *timeout, coir_duration duration, const void *site)
+{
+    begin(timeout, COIR_SCOPE_TIMEOUT, deadline_after(duration), "coir_timeout_begin", site);
 }
 
 void coir_timeout_reschedule(coir_timeout *timeout, int64_t when)
@@ -328,6 +451,8 @@ void coir_timeout_reschedule(coir_timeout *timeout, int64_t when)
     struct coir_fiber *fiber = coir_fiber_of_caller("coir_timeout_reschedule");
     struct walk walk = { 0 };
 
+    if (coir_is_forked())
+        return;
     if (state->scope.task != fiber->task || state->scope.kind != COIR_SCOPE_TIMEOUT)
         coir_misuse("coir_timeout_reschedule", "not opened by this task");
     if (is_late(state, &walk))
@@ -340,6 +465,8 @@ int coir_timeout_end(coir_timeout *timeout)
 {
     struct coir_timeout_state *state = (struct coir_timeout_state *)timeout;
 
+    if (coir_is_forked())
+        return -ECHILD;
     coir_scope_check(&state->scope, COIR_SCOPE_TIMEOUT, "coir_timeout_end");
     drop_timer(state);
     coir_scope_close(&state->scope);
@@ -352,6 +479,8 @@ int64_t coir_deadline(void)
     int64_t least = COIR_FOREVER;
     struct walk walk = { 0 };
 
+    if (coir_is_forked())
+        return least;
     for (struct coir_scope *scope = fiber->task->scopes; scope; scope = scope->outer) {
         if (scope->kind == COIR_SCOPE_SHIELD &&
             !is_late((struct coir_timeout_state *)scope, &walk))
@@ -365,18 +494,20 @@ int64_t coir_deadline(void)
 
 void coir_shield_begin(coir_shield *shield)
 {
-    begin(shield, COIR_SCOPE_SHIELD, COIR_FOREVER, "coir_shield_begin");
+    begin(shield, COIR_SCOPE_SHIELD, COIR_FOREVER, "coir_shield_begin", NULL);
 }
 
 void coir_shield_begin_for(coir_shield *shield, coir_duration duration)
 {
-    begin(shield, COIR_SCOPE_SHIELD, deadline_after(duration), "coir_shield_begin_for");
+    begin(shield, COIR_SCOPE_SHIELD, deadline_after(duration), "coir_shield_begin_for", NULL);
 }
 
 void coir_shield_end(coir_shield *shield)
 {
     struct coir_timeout_state *state = (struct coir_timeout_state *)shield;
 
+    if (coir_is_forked())
+        return;
     coir_scope_check(&state->scope, COIR_SCOPE_SHIELD, "coir_shield_end");
     drop_timer(state);
     coir_scope_close(&state->scope);
@@ -391,6 +522,8 @@ int coir_check(void)
     if (!worker && call)
         return coir_load_relaxed(&call->reason);
     fiber = coir_fiber_of_caller("coir_check");
+    if (coir_is_forked())
+        return -ECHILD;
 
     if (--worker->ticks < 0)
         coir_worker_tick(worker);

@@ -42,6 +42,7 @@
 #define COIR_RUNTIME_CANCEL_H
 
 #include "coir/time.h"
+#include "autopsy.h"
 #include "park.h"
 #include "task.h"
 
@@ -64,9 +65,15 @@ struct coir_timeout_state {
     int64_t deadline;
     struct coir_timer *timer; /* once a call inside has waited */
     COIR_ATOMIC(uint32_t) late; /* the deadline has passed: final */
+    const void *site;           /* where it was begun */
 };
 
+/* Nothing in a forked child. */
 void coir_scope_open(struct coir_scope *scope, enum coir_scope_kind kind, const char *function);
+
+/* A function has returned and left a scope open: abort; or a task has returned in a
+   forked child, and that is the end of it, too. */
+_Noreturn void coir_scope_left(const struct coir_task *task);
 
 /* Aborts unless `scope` is the caller's innermost. */
 struct coir_fiber *coir_scope_check(struct coir_scope *scope, enum coir_scope_kind kind,
@@ -75,7 +82,8 @@ void coir_scope_close(struct coir_scope *scope);
 
 /*
  * The reason to refuse a call: 0, -ECANCELED or -ETIMEDOUT.  The scope that is
- * answerable is told: use it when the reason is what the caller will return.
+ * answerable is told: use it when the reason is what the caller will return.  In a
+ * forked child it is -ECHILD.
  */
 int coir_cancel_pending(struct coir_fiber *fiber);
 
@@ -94,9 +102,10 @@ static inline bool coir_cancel_certainly_none(struct coir_fiber *fiber)
  * What a wait does before it parks: makes sure that whoever cancels finds the
  * fiber and that deadlines wake it, and returns the reason to stop waiting, if
  * there is one already, as above but without telling any scope; -ENOMEM if a
- * deadline could not be armed.
+ * deadline could not be armed.  The rest as for coir_park(): what is noted of the
+ * wait if there is a reason.
  */
-int coir_cancel_prepare(struct coir_fiber *fiber);
+int coir_cancel_prepare(struct coir_fiber *fiber, const char *wait, const void *object);
 
 /* What a wait returns that ended for the reason found while preparing it: what is
    pending now, and told to the scope that is answerable. */
@@ -107,7 +116,15 @@ int coir_cancel_deliver(struct coir_fiber *fiber, int reason);
    answerable is told. */
 int coir_cancel_pending_outside(struct coir_fiber *fiber, struct coir_scope *scope, bool tell);
 
+/* What is to blame for the running task being told to stop, in a scope of its own or
+   of one that waits for it; if there is nothing, it is that memory is out. */
+void coir_cancel_why(struct coir_fiber *fiber, struct coir_task *task, struct coir_scope *scope,
+                     struct coir_blame *ret_blame);
+
 /* Set the flag and wake the task's fiber. */
-void coir_cancel_task(struct coir_task *task);
+void coir_cancel_task(struct coir_task *task, const struct coir_blame *blame);
+
+/* coir_timeout_begin() for a caller of the program's, who is at `site`. */
+void coir_timeout_begin_from(coir_timeout *timeout, coir_duration duration, const void *site);
 
 #endif

@@ -4,6 +4,7 @@
 #include "coir/sync.h"
 
 #include "cancel.h"
+#include "current.h"
 #include "mutex.h"
 #include "park.h"
 
@@ -21,10 +22,10 @@ int coir_cond_wait(coir_cond *memory, coir_mutex *mutex)
     struct coir_fiber *fiber = coir_fiber_of_caller("coir_cond_wait");
     int rc = coir_cancel_pending(fiber);
 
-    if (!coir_mutex_is_held_by(mutex, fiber->task))
-        coir_misuse("coir_cond_wait", "the task does not hold the mutex");
     if (rc < 0)
         return rc;
+    if (!coir_mutex_is_held_by(mutex, fiber->task))
+        coir_misuse("coir_cond_wait", "the task does not hold the mutex");
     coir_waiter_init(&waiter, fiber);
     coir_lock(&cond->lock);
     coir_waiters_add(&cond->waiters, &waiter);
@@ -40,6 +41,8 @@ void coir_cond_notify(coir_cond *memory)
     struct cond *cond = (struct cond *)memory;
     struct coir_waiter *first;
 
+    if (coir_is_forked())
+        return;
     coir_lock(&cond->lock);
     first = coir_waiters_take(&cond->waiters);
     coir_unlock(&cond->lock);
@@ -51,6 +54,8 @@ void coir_cond_notify_all(coir_cond *memory)
     struct cond *cond = (struct cond *)memory;
     struct coir_waiter *all;
 
+    if (coir_is_forked())
+        return;
     coir_lock(&cond->lock);
     all = coir_waiters_take_all(&cond->waiters, 0);
     coir_unlock(&cond->lock);

@@ -242,6 +242,15 @@ void coir_context_forget_memory(char *low, size_t bytes)
 #endif
 }
 
+bool coir_context_under_valgrind(void)
+{
+#ifdef COIR_HAVE_VALGRIND
+    return RUNNING_ON_VALGRIND;
+#else
+    return false;
+#endif
+}
+
 #if defined(COIR_ASAN)
 
 BETWEEN_STACKS

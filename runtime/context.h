@@ -74,6 +74,9 @@ uintptr_t coir_context_stack_pointer(const void *signal_context);
    something else. */
 void coir_context_forget_memory(char *low, size_t bytes);
 
+/* Whether the program runs under valgrind. */
+bool coir_context_under_valgrind(void);
+
 /* In assembly.  Saves the caller, stores its stack pointer in *from_sp. */
 __attribute__((visibility("hidden")))
 void *coir_switch_context(void **from_sp, void *to_sp, void *arg);

@@ -14,6 +14,8 @@
 static __thread struct coir_worker *current __attribute__((tls_model("initial-exec")));
 static __thread struct coir_thread_call *call __attribute__((tls_model("initial-exec")));
 
+COIR_ATOMIC(uint32_t) coir_forked;
+
 OPAQUE struct coir_worker *coir_current_worker(void)
 {
     struct coir_worker *worker = current;

@@ -10,12 +10,17 @@
 #ifndef COIR_RUNTIME_CURRENT_H
 #define COIR_RUNTIME_CURRENT_H
 
+#include <stdbool.h>
+#include <stdint.h>
+
 #include "atomics.h"
 
+struct coir_runtime;
 struct coir_worker;
 
 /* What a thread that runs a call for coir_to_thread() may look at. */
 struct coir_thread_call {
+    struct coir_runtime *runtime;
     COIR_ATOMIC(int) reason; /* to end soon: -ECANCELED, -ETIMEDOUT; or 0 */
 };
 
@@ -26,5 +31,13 @@ void coir_set_current_worker(struct coir_worker *worker);
 /* The call that this thread makes for a task, or NULL. */
 struct coir_thread_call *coir_current_call(void);
 void coir_set_current_call(struct coir_thread_call *call);
+
+/* Whether this is a forked child, whose runtimes are dead: see fork.h. */
+extern COIR_ATOMIC(uint32_t) coir_forked;
+
+static inline bool coir_is_forked(void)
+{
+    return __builtin_expect(coir_load_relaxed(&coir_forked), 0);
+}
 
 #endif

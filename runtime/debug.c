@@ -22,28 +22,9 @@ static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static struct coir_runtime *runtimes;
 static coir_stats ended;
 
-static COIR_ATOMIC(uint32_t) numbers;
-
 /* Names. */
 
-#define NAME_BYTES 16
 #define TRACES_MOST 100
-
-/* "Task-N" lives where a copied argument may not be: in a table of its own that
-   is kept small by giving the name only to tasks that are asked for it. */
-static const char *number_name(coir_task *task, char *buf)
-{
-    uint32_t number = coir_load_relaxed(&task->number), none = 0;
-
-    if (!number) {
-        number = coir_add_relaxed(&numbers, 1) + 1;
-        if (!coir_cas_acq_rel(&task->number, &none, number))
-            number = none;
-        coir_or_acq_rel(&task->shared, COIR_TASK_NUMBERED);
-    }
-    snprintf(buf, NAME_BYTES, "Task-%u", number);
-    return buf;
-}
 
 const char *coir_task_name(const coir_task *handle)
 {
@@ -53,7 +34,8 @@ const char *coir_task_name(const coir_task *handle)
         return "none";
     if ((coir_load_acquire(&task->shared) & COIR_TASK_EXTRA) && task->extra->name[0])
         return task->extra->name;
-    return number_name(task, task->numbered);
+    snprintf(task->numbered, sizeof task->numbered, "Task-%u", coir_task_number(task));
+    return task->numbered;
 }
 
 /* The dump. */
@@ -67,6 +49,23 @@ static COIR_RACY const char *state_of(struct coir_task *task, struct coir_fiber 
     if (fiber->task != task)
         return "awaits inline";
     return coir_load_relaxed(&fiber->state) == COIR_FIBER_PARKED ? "waiting" : "running";
+}
+
+/* What it waits for.  Held, so that this is there as long as it is looked at. */
+static bool tell_wait(struct coir_task *task, struct coir_fiber *fiber,
+                      char buf[COIR_WAIT_TEXT_MAX])
+{
+    const char *reason;
+    bool waits;
+
+    if (!coir_park_hold(fiber))
+        return false;
+    reason = coir_load_relaxed(&fiber->reason);
+    waits = fiber->task == task && reason; /* it may be another's by now */
+    if (waits)
+        coir_wait_describe(buf, reason, coir_load_relaxed(&fiber->object));
+    coir_park_release(fiber);
+    return waits;
 }
 
 struct dump {
@@ -88,10 +87,9 @@ static COIR_RACY void dump_task(struct coir_task *task, void *arg)
 {
     struct dump *dump = arg;
     struct coir_fiber *fiber = coir_load_relaxed(&task->fiber);
-    const char *reason = fiber ? coir_load_relaxed(&fiber->reason) : NULL;
     const char *state = state_of(task, fiber);
     uint64_t shared = coir_load_relaxed(&task->shared);
-    char line[256];
+    char line[320], wait[COIR_WAIT_TEXT_MAX], name[COIR_NAME_MAX + 1];
     int n;
 
     if (task == dump->leave_out || (dump->only_left && (shared & COIR_TASK_DONE)))
@@ -99,12 +97,12 @@ static COIR_RACY void dump_task(struct coir_task *task, void *arg)
     if (dump->title)
         coir_sys_write(dump->fd, dump->title, strlen(dump->title));
     dump->title = NULL;
-    n = snprintf(line, sizeof line, "  task '%s' (%p, created at %p): %s%s",
-                 coir_task_name(task), (void *)(uintptr_t)task->fn, task->site, state,
+    coir_task_copy_name(task, name);
+    n = snprintf(line, sizeof line, "  task '%s' (%p, created at %p): %s%s", name,
+                 (void *)(uintptr_t)task->fn, task->site, state,
                  shared & COIR_TASK_CANCELLED ? ", cancelled" : "");
-    if (reason && strcmp(state, "waiting") == 0 && n < (int)sizeof line)
-        n += snprintf(line + n, sizeof line - (size_t)n, ", for %s %p", reason,
-                      coir_load_relaxed(&fiber->object));
+    if (fiber && tell_wait(task, fiber, wait))
+        n += snprintf(line + n, sizeof line - (size_t)n, ", for %s", wait);
     write_line(dump->fd, line, n, sizeof line);
 }
 
@@ -113,6 +111,7 @@ void coir_debug_dump_left(struct coir_runtime *runtime, const char *title, int f
     struct dump dump = { fd, title, runtime->main_task, true };
 
     coir_task_pool_each(&runtime->tasks, dump_task, &dump);
+    coir_autopsies_write(runtime, true, fd);
 }
 
 /* Backtraces.  They are taken under the lock of the pool, and written, which takes
@@ -153,7 +152,7 @@ static void collect_trace(struct coir_task *task, void *arg)
     traces->more = traces->count == TRACES_MOST;
     if (traces->more || !trace_waiting(task, &trace->backtrace))
         return;
-    snprintf(trace->name, sizeof trace->name, "%s", coir_task_name(task));
+    coir_task_copy_name(task, trace->name);
     traces->count++;
 }
 
@@ -210,12 +209,19 @@ static void dump_runtime(struct coir_runtime *runtime, int fd)
 
 void coir_dump(int fd)
 {
+    bool walks;
+
+    if (coir_is_forked())
+        return; /* the lock may be held for ever */
     pthread_mutex_lock(&lock);
     for (struct coir_runtime *runtime = runtimes; runtime; runtime = runtime->next)
         dump_runtime(runtime, fd);
-    if (coir_backtrace_load()) /* which may be what hangs: so it comes last */
-        for (struct coir_runtime *runtime = runtimes; runtime; runtime = runtime->next)
+    walks = coir_backtrace_load(); /* which may be what hangs: so it comes last */
+    for (struct coir_runtime *runtime = runtimes; runtime; runtime = runtime->next) {
+        coir_autopsies_write(runtime, false, fd);
+        if (walks)
             dump_backtraces(runtime, fd);
+    }
     pthread_mutex_unlock(&lock);
 }
 
@@ -304,6 +310,8 @@ void coir_stats_get(coir_stats *ret_stats)
     struct coir_worker *worker = coir_current_worker();
 
     memset(ret_stats, 0, sizeof *ret_stats);
+    if (coir_is_forked())
+        return;
     if (worker) {
         add_runtime(worker->runtime, ret_stats);
         ret_stats->workers = worker->runtime->worker_count;

@@ -4,6 +4,7 @@
 #include "coir/sync.h"
 
 #include "cancel.h"
+#include "current.h"
 #include "park.h"
 #include "select.h"
 
@@ -41,6 +42,8 @@ void coir_event_set(coir_event *memory)
     struct event *event = (struct event *)memory;
     struct coir_waiter *all;
 
+    if (coir_is_forked())
+        return;
     coir_lock(&event->lock);
     event->set = 1;
     all = coir_waiters_take_all(&event->waiters, 0);
@@ -52,6 +55,8 @@ void coir_event_clear(coir_event *memory)
 {
     struct event *event = (struct event *)memory;
 
+    if (coir_is_forked())
+        return;
     coir_lock(&event->lock);
     event->set = 0;
     coir_unlock(&event->lock);
@@ -62,6 +67,8 @@ bool coir_event_is_set(coir_event *memory)
     struct event *event = (struct event *)memory;
     bool set;
 
+    if (coir_is_forked())
+        return false;
     coir_lock(&event->lock);
     set = event->set;
     coir_unlock(&event->lock);

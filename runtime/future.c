@@ -6,6 +6,7 @@
 #include <errno.h>
 
 #include "cancel.h"
+#include "current.h"
 #include "park.h"
 #include "select.h"
 #include "waiters.h"
@@ -34,6 +35,8 @@ static int settle(struct future *future, void *value, int error)
 {
     struct coir_waiter *woken;
 
+    if (coir_is_forked())
+        return -ECHILD; /* the lock may be held for ever */
     coir_lock(&future->lock);
     if (future->done) {
         coir_unlock(&future->lock);
@@ -57,13 +60,15 @@ int coir_future_set(coir_future *future, void *value)
 
 int coir_future_fail(coir_future *future, int error)
 {
-    return error < 0 ? settle(state_of(future), NULL, error) : -EINVAL;
+    return error < 0 || coir_is_forked() ? settle(state_of(future), NULL, error) : -EINVAL;
 }
 
 bool coir_future_done(coir_future *future)
 {
     bool done;
 
+    if (coir_is_forked())
+        return true;
     coir_lock(&state_of(future)->lock);
     done = state_of(future)->done;
     coir_unlock(&state_of(future)->lock);
@@ -133,6 +138,8 @@ void coir_future_destroy(coir_future *future)
     struct future *state = state_of(future);
     bool waited_for;
 
+    if (coir_is_forked())
+        return;
     coir_lock(&state->lock); /* whoever set it has left */
     waited_for = state->waiters.first != NULL;
     coir_unlock(&state->lock);

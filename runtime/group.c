@@ -20,6 +20,8 @@ static struct coir_group_state *state_of(coir_group *group)
 static void open_group(struct coir_group_state *group, const char *function)
 {
     *group = (struct coir_group_state){ 0 };
+    if (coir_is_forked())
+        return;
     coir_store_relaxed(&group->count, COIR_GROUP_OPEN);
     pthread_mutex_init(&group->lock, NULL);
     coir_scope_open(&group->scope, COIR_SCOPE_GROUP, function);
@@ -139,6 +141,8 @@ static int create_unless_cancelled(const char *function, coir_group *memory,
     bool in_task = coir_current_worker() != NULL;
     int rc;
 
+    if (coir_is_forked())
+        return -ECHILD;
     if (in_task)
         coir_fiber_of_caller(function);
     rc = take_place(group, in_task ? coir_current_worker()->fiber : NULL);
@@ -198,8 +202,10 @@ static void leave(struct coir_group_state *group, struct coir_task *member)
     member->linked = 0;
 }
 
-static void cancel_group(struct coir_group_state *group)
+void coir_group_cancel_for(struct coir_group_state *group, const struct coir_blame *blame)
 {
+    if (!coir_group_is_cancelled(group))
+        coir_autopsy_cancels_group(&group->autopsy, group->scope.task, blame);
     if (coir_or_seq_cst(&group->flags, COIR_GROUP_CANCELLED) & COIR_GROUP_CANCELLED)
         return;
     pthread_mutex_lock(&group->lock);
@@ -214,7 +220,24 @@ static void cancel_group(struct coir_group_state *group)
 
 void coir_group_cancel(coir_group *group)
 {
-    cancel_group(state_of(group));
+    if (!coir_is_forked())
+        coir_group_cancel_for(state_of(group), &COIR_BLAME_CALLER("coir_group_cancel"));
+}
+
+/* The owner is told to stop. */
+static void cancel_with_owner(struct coir_group_state *group, struct coir_fiber *fiber)
+{
+    struct coir_blame why;
+
+    coir_cancel_why(fiber, group->scope.task, group->scope.outer, &why);
+    coir_group_cancel_for(group, &why);
+}
+
+static void cancel_after(struct coir_group_state *group, struct coir_task *member,
+                         enum coir_cause_kind kind, int value)
+{
+    coir_group_cancel_for(
+        group, &(struct coir_blame){ .kind = kind, .task = member, .error = value });
 }
 
 /* A member's value, as far as the group is concerned. */
@@ -226,12 +249,12 @@ static void note_value(struct coir_group_state *group, struct coir_fiber *fiber,
 
     if (value >= 0) {
         if (group->is_race && coir_cas_acq_rel(&group->winner, &nobody, member->call))
-            cancel_group(group);
+            cancel_after(group, member, COIR_CAUSE_SUCCESS, 0);
         return;
     }
     if (value == -ECANCELED && coir_load_acquire(&group->waited_for) &&
         coir_cancel_pending_outside(fiber, &group->scope, false))
-        cancel_group(group); /* the member knew before the group did */
+        cancel_with_owner(group, fiber); /* the member knew before the group did */
     if (value == -ECANCELED &&
         (coir_group_is_cancelled(group) || coir_load_relaxed(fiber->stopping))) {
         coir_or_acq_rel(&group->flags, COIR_GROUP_REFUSED);
@@ -244,7 +267,7 @@ static void note_value(struct coir_group_state *group, struct coir_fiber *fiber,
     else
         coir_cas_acq_rel(&group->error, &none, value);
     if (!group->keep_going)
-        cancel_group(group);
+        cancel_after(group, member, COIR_CAUSE_FAILURE, value);
 }
 
 void coir_group_member_done(struct coir_worker *worker, struct coir_task *member, int value,
@@ -351,12 +374,12 @@ static void join(struct coir_group_state *group, struct coir_fiber *fiber)
         return;
     while (coir_load_acquire(&group->count) != 0) { /* [G] */
         bool ran = run_lent_member(group, fiber);
-        int rc = asked || ran ? 0 : coir_cancel_prepare(fiber);
+        int rc = asked || ran ? 0 : coir_cancel_prepare(fiber, "group", group);
 
         if (ran)
             continue;
         if (rc == -ENOMEM || (!asked && coir_cancel_pending_outside(fiber, &group->scope, false))) {
-            cancel_group(group);
+            cancel_with_owner(group, fiber);
             asked = true;
         } else {
             coir_park(fiber, "group", group);
@@ -371,6 +394,8 @@ static int outcome(struct coir_group_state *group, struct coir_fiber *fiber)
     bool refused = group->scope.told || (coir_load_relaxed(&group->flags) & COIR_GROUP_REFUSED);
     int reason = 0;
 
+    if (coir_load_relaxed(&group->winner))
+        return 0; /* and no scope is told */
     if ((refused && !error) || error == -ECANCELED)
         reason = coir_cancel_pending_outside(fiber, &group->scope, true);
     return reason ? reason : error;
@@ -384,10 +409,11 @@ static int wait_group(struct coir_group_state *group, const char *function)
     coir_store_release(&group->waited_for, 1);
     coir_deadlock_awaits(fiber);
     if (coir_cancel_pending_outside(fiber, &group->scope, false))
-        cancel_group(group);
+        cancel_with_owner(group, fiber);
     run_own_members(group, fiber);
     join(group, fiber);
     rc = outcome(group, fiber);
+    coir_autopsy_drop_group(&group->autopsy, coir_task_runtime(group->scope.task));
     coir_scope_close(&group->scope);
     pthread_mutex_destroy(&group->lock);
     return rc;
@@ -395,13 +421,15 @@ static int wait_group(struct coir_group_state *group, const char *function)
 
 int coir_group_wait(coir_group *group)
 {
-    return wait_group(state_of(group), "coir_group_wait");
+    return coir_is_forked() ? -ECHILD : wait_group(state_of(group), "coir_group_wait");
 }
 
 int coir_group_cancel_wait(coir_group *group)
 {
+    if (coir_is_forked())
+        return -ECHILD;
     coir_scope_check(&state_of(group)->scope, COIR_SCOPE_GROUP, "coir_group_cancel_wait");
-    cancel_group(state_of(group));
+    coir_group_cancel_for(state_of(group), &COIR_BLAME_CALLER("coir_group_cancel_wait"));
     return wait_group(state_of(group), "coir_group_cancel_wait");
 }
 
@@ -412,7 +440,7 @@ static int run_calls(struct coir_group_state *group, coir_call *calls, size_t n,
                      const char *function, void *site)
 {
     size_t made = 0;
-    int rc, create_rc = 0;
+    int rc, create_rc = coir_is_forked() ? -ECHILD : 0;
 
     group->is_gather = true;
     for (; made < n && !create_rc; made += !create_rc)
@@ -420,8 +448,10 @@ static int run_calls(struct coir_group_state *group, coir_call *calls, size_t n,
                            &calls[made]);
     for (size_t i = made; i < n; i++)
         calls[i].value = create_rc;
+    if (coir_is_forked())
+        return create_rc;
     if (create_rc)
-        cancel_group(group);
+        coir_group_cancel_for(group, &(struct coir_blame){ .kind = COIR_CAUSE_MEMORY });
     rc = wait_group(group, function);
     return create_rc ? create_rc : rc;
 }

@@ -52,12 +52,16 @@ struct coir_group_state {
     uint32_t alive;  /* how many there are, */
     struct coir_waiters full; /* and who waits to create another, */
     struct coir_lock places;  /* under this lock */
+    COIR_ATOMIC(struct coir_autopsy *) autopsy; /* who cancelled it, if that was noted */
 };
 
 static inline bool coir_group_is_cancelled(const struct coir_group_state *group)
 {
     return coir_load_acquire(&group->flags) & COIR_GROUP_CANCELLED;
 }
+
+/* coir_group_cancel(), and who is to blame. */
+void coir_group_cancel_for(struct coir_group_state *group, const struct coir_blame *blame);
 
 /* The member waits for the first time. */
 void coir_group_enter(struct coir_group_state *group, struct coir_task *member);

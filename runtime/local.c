@@ -8,6 +8,7 @@
 
 #include <errno.h>
 
+#include "current.h"
 #include "park.h"
 #include "sys.h"
 
@@ -28,6 +29,8 @@ int coir_local_create(coir_local *ret_key, const coir_local_options *options)
 {
     uint32_t key;
 
+    if (coir_is_forked())
+        return -ECHILD;
     pthread_mutex_lock(&lock);
     key = coir_load_relaxed(&key_count);
     if (key < COIR_LOCAL_MAX) {
@@ -67,8 +70,11 @@ static void forget(struct coir_locals *locals, coir_local key)
 int coir_local_set(coir_local key, void *value)
 {
     struct coir_task *task = coir_fiber_of_caller("coir_local_set")->task;
-    struct coir_locals *locals = locals_of(task);
+    struct coir_locals *locals;
 
+    if (!task)
+        return -ECHILD;
+    locals = locals_of(task);
     if (key >= coir_load_acquire(&key_count))
         return -EINVAL;
     if (!locals && !(locals = make_locals(task)))
@@ -80,7 +86,8 @@ int coir_local_set(coir_local key, void *value)
 
 void *coir_local_get(coir_local key)
 {
-    struct coir_locals *locals = locals_of(coir_fiber_of_caller("coir_local_get")->task);
+    struct coir_task *task = coir_fiber_of_caller("coir_local_get")->task;
+    struct coir_locals *locals = task ? locals_of(task) : NULL;
 
     return locals && key < COIR_LOCAL_MAX ? locals->values[key] : NULL;
 }

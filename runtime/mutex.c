@@ -150,6 +150,8 @@ void coir_mutex_lock_always(coir_mutex *memory)
     struct coir_fiber *fiber = coir_fiber_of_caller("coir_mutex_lock_always");
     struct coir_mutex_state *mutex = state_of(memory);
 
+    if (coir_is_forked())
+        return;
     coir_lock(&mutex->lock);
     if (!is_free(mutex))
         wait_for(mutex, fiber, true);
@@ -189,6 +191,8 @@ void coir_mutex_unlock(coir_mutex *memory)
     struct coir_mutex_state *mutex = state_of(memory);
     struct coir_waiter *next;
 
+    if (coir_is_forked())
+        return;
     coir_lock(&mutex->lock);
     if (is_free(mutex))
         coir_misuse("coir_mutex_unlock", "nobody holds the mutex");

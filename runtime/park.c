@@ -18,9 +18,11 @@ static void check_top_scope(const char *function, struct coir_fiber *fiber, cons
     const char *top = (const char *)fiber->task->scopes;
 
     if (top < frame && top >= fiber->stack.low)
-        coir_misuse(function, "a timeout, shield or group was left open by a function that "
-                              "has returned");
+        coir_misuse_left_open(function);
 }
+
+/* Refuses whatever is asked for in a forked child. */
+static struct coir_fiber nobodys = { .stopping = &coir_forked };
 
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wframe-address"
@@ -29,8 +31,11 @@ struct coir_fiber *coir_fiber_of_caller(const char *function)
 {
     struct coir_worker *worker = coir_current_worker();
 
-    if (__builtin_expect(!worker || !coir_worker_is_running_task(worker), 0))
+    if (__builtin_expect(!worker || !coir_worker_is_running_task(worker), 0)) {
+        if (coir_is_forked())
+            return &nobodys;
         coir_misuse(function, "called outside a task");
+    }
     if (__builtin_expect(worker->fiber->task->scopes != NULL, 0))
         check_top_scope(function, worker->fiber, __builtin_frame_address(1));
     return worker->fiber;
@@ -41,7 +46,7 @@ struct coir_fiber *coir_fiber_or_none(const char *function)
     struct coir_worker *worker = coir_current_worker();
 
     if (!worker || !coir_worker_is_running_task(worker))
-        return NULL;
+        return coir_is_forked() ? &nobodys : NULL;
     if (__builtin_expect(worker->fiber->task->scopes != NULL, 0))
         check_top_scope(function, worker->fiber, __builtin_frame_address(1));
     return worker->fiber;
@@ -172,4 +177,10 @@ _Noreturn void coir_misuse(const char *function, const char *format, ...)
     text[n++] = '\n';
     coir_sys_write(2, text, (size_t)n);
     abort();
+}
+
+void coir_misuse_left_open(const char *function)
+{
+    coir_misuse(function, "a timeout, shield or group was left open by a function that has "
+                          "returned");
 }

@@ -43,7 +43,8 @@
 
 /* The running fiber; aborts, naming `function`, outside a task, or if a scope was
    left open by a function that has returned.  For public functions to call: looks
-   at its caller's frame. */
+   at its caller's frame.  In a forked child it is nobody's, without a task: all that
+   may be done with it is to ask coir_cancel_pending(), which says -ECHILD. */
 struct coir_fiber *coir_fiber_of_caller(const char *function);
 
 /* The same; NULL on a thread that runs no task. */
@@ -94,5 +95,8 @@ void coir_take_steps(struct coir_fiber *fiber, int steps);
 /* Print "coir: FUNCTION: ... (in task 'NAME', created at SITE)" and abort. */
 _Noreturn void coir_misuse(const char *function, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
+
+/* The same for a timeout, shield or group that was left open. */
+_Noreturn void coir_misuse_left_open(const char *function);
 
 #endif

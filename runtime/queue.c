@@ -17,6 +17,7 @@
 
 #ifndef COIR_MODEL
 #include "cancel.h"
+#include "current.h"
 #include "park.h"
 #include "sys.h"
 #endif
@@ -380,6 +381,8 @@ static void end_queue(struct coir_queue_state *queue, bool forget)
 {
     struct coir_waiter *getters, *putters, *joiners = NULL;
 
+    if (coir_is_forked())
+        return;
     coir_lock(&queue->lock);
     queue->closed = true;
     if (forget) {
@@ -412,6 +415,8 @@ size_t coir_queue_size(coir_queue *memory)
     struct coir_queue_state *queue = state_of(memory);
     size_t count;
 
+    if (coir_is_forked())
+        return 0;
     coir_lock(&queue->lock);
     count = queue->count;
     coir_unlock(&queue->lock);
@@ -423,6 +428,8 @@ bool coir_queue_is_closed(coir_queue *memory)
     struct coir_queue_state *queue = state_of(memory);
     bool closed;
 
+    if (coir_is_forked())
+        return true;
     coir_lock(&queue->lock);
     closed = queue->closed;
     coir_unlock(&queue->lock);
@@ -435,6 +442,8 @@ int coir_queue_task_done(coir_queue *memory)
     struct coir_waiter *joiners = NULL;
     int rc = -EINVAL;
 
+    if (coir_is_forked())
+        return -ECHILD;
     coir_lock(&queue->lock);
     if (queue->unfinished) {
         rc = 0;
@@ -538,6 +547,8 @@ void coir_queue_destroy(coir_queue *memory)
     struct coir_queue_state *queue = state_of(memory);
     bool waited_for;
 
+    if (coir_is_forked())
+        return;
     coir_lock(&queue->lock); /* whoever used it has left */
     waited_for = queue->getters.first || queue->putters.first || queue->joiners.first;
     coir_unlock(&queue->lock);

@@ -5,6 +5,7 @@
 
 #include <string.h>
 
+#include "context.h"
 #include "park.h"
 #include "probe.h"
 #include "sys.h"
@@ -17,10 +18,11 @@
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static struct sigaction before[65];
 static bool installed[65];
+static COIR_ATOMIC(pid_t) process; /* not a forked child's */
 
 static bool is_ours(const siginfo_t *info)
 {
-    return info->si_code == SI_TKILL && info->si_pid == coir_sys_getpid();
+    return info->si_code == SI_TKILL && info->si_pid == coir_load_relaxed(&process);
 }
 
 static void chain(int signal, siginfo_t *info, void *context)
@@ -63,13 +65,22 @@ static void on_rescue(int signal, siginfo_t *info, void *context)
     coir_sys_set_errno(saved);
 }
 
+/* Where another thread runs during a handler that is on a stack of its own, valgrind
+   takes the next large frame of what was interrupted for a switch to another stack,
+   and every access to it for an error. */
+static int where_to_run(void)
+{
+    return coir_context_under_valgrind() ? 0 : SA_ONSTACK;
+}
+
 int coir_rescue_install(int signal)
 {
     struct sigaction action = { .sa_sigaction = on_rescue,
-                                .sa_flags = SA_SIGINFO | SA_RESTART | SA_ONSTACK };
+                                .sa_flags = SA_SIGINFO | SA_RESTART | where_to_run() };
     int rc = 0;
 
     sigfillset(&action.sa_mask);
+    coir_store_relaxed(&process, coir_sys_getpid());
     pthread_mutex_lock(&lock);
     if (!installed[signal]) {
         rc = coir_sys_sigaction(signal, &action, &before[signal]);

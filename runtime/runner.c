@@ -38,6 +38,8 @@ int coir_runner_open(coir_runner **ret_runner, const coir_options *options)
 int coir_runner_close(coir_runner *runner)
 {
     refuse_in_task("coir_runner_close");
+    if (coir_is_forked())
+        return -ECHILD;
     return runner ? coir_runtime_close(runtime_of(runner)) : 0;
 }
 
@@ -56,7 +58,7 @@ static coir_task *submit(coir_runner *runner, const coir_task_options *options, 
     struct coir_runtime *runtime = runtime_of(runner);
     struct coir_task *task;
 
-    if (!runner || coir_load_seq_cst(&runtime->stopping))
+    if (!runner || coir_is_forked() || coir_load_seq_cst(&runtime->stopping))
         return NULL;
     task = coir_task_make_foreign(runtime, options, fn, arg, site, 0);
     if (task)
@@ -109,6 +111,8 @@ int coir_join(coir_task *task)
     int value;
 
     refuse_in_task("coir_join");
+    if (coir_is_forked())
+        return -ECHILD;
     if (!task)
         return -ENOMEM;
     wait_until_done(task);
@@ -122,6 +126,8 @@ int coir_runner_run(coir_runner *runner, coir_fn *fn, void *arg)
     int value;
 
     refuse_in_task("coir_runner_run");
+    if (coir_is_forked())
+        return -ECHILD;
     if (coir_runtime_run_interruptibly(runtime_of(runner), fn, arg, &value))
         return value;
     return coir_join(submit(runner, NULL, fn, arg, __builtin_return_address(0)));

@@ -25,6 +25,8 @@
 #include "cpus.h"
 #include "deadlock.h"
 #include "debug.h"
+#include "fork.h"
+#include "interrupt.h"
 #include "lifecycle.h"
 #include "rescue.h"
 #include "stall.h"
@@ -57,7 +59,7 @@ static bool has_word(const char *words, const char *word)
 
 static bool all_known(const char *words)
 {
-    static const char *const known[] = { "locks", "migrate", "noinline", "report" };
+    static const char *const known[] = { "autopsy", "locks", "migrate", "noinline", "report" };
     size_t len, i;
 
     for (; words && *words; words += len + (words[len] == ',')) {
@@ -221,18 +223,19 @@ static int make_workers(struct coir_runtime *runtime)
 /* Returns how many threads have been started, all of them unless *ret_rc < 0. */
 static int start_threads(struct coir_runtime *runtime, int *ret_rc)
 {
-    sigset_t blocked, old;
+    sigset_t blocked;
     int i = 0, rc = 0;
 
     worker_signals(&blocked, runtime->rescue_signal);
-    coir_sys_thread_mask(SIG_SETMASK, &blocked, &old);
+    coir_sys_thread_mask(SIG_SETMASK, &blocked, &runtime->program_mask);
+    coir_sys_thread_mask(SIG_SETMASK, NULL, &runtime->worker_mask);
     for (; i < runtime->worker_count; i++) {
         struct coir_worker *worker = &runtime->workers[i];
         rc = coir_sys_thread_create(&worker->thread, NULL, coir_worker_main, worker);
         if (rc < 0)
             break;
     }
-    coir_sys_thread_mask(SIG_SETMASK, &old, NULL);
+    coir_sys_thread_mask(SIG_SETMASK, &runtime->program_mask, NULL);
     *ret_rc = rc;
     return i;
 }
@@ -331,6 +334,7 @@ static void release(struct coir_runtime *runtime)
         coir_worker_destroy(&runtime->workers[i]);
     coir_sys_free(runtime->workers);
     coir_task_pool_destroy(&runtime->tasks);
+    coir_autopsies_destroy(&runtime->autopsies);
     for (int i = 0; i < COIR_BLOCKING_POOLS; i++)
         coir_blocking_destroy(&runtime->blocking[i]);
     if (runtime->event >= 0)
@@ -348,6 +352,10 @@ static int create(const coir_options *options, struct coir_runtime **ret_runtime
         return -ENOMEM;
     memset(runtime, 0, sizeof *runtime);
     coir_task_pool_init(&runtime->tasks, runtime);
+    runtime->tasks.drop_autopsy = coir_autopsy_drop;
+    coir_autopsies_init(&runtime->autopsies,
+                        (options && options->debug) ||
+                            has_word(getenv("COIR_DEBUG"), "autopsy"));
     coir_blocking_init(&runtime->blocking[COIR_BLOCKING_NAMES], NAME_THREADS);
     coir_blocking_init(&runtime->blocking[COIR_BLOCKING_DRIVER], DRIVER_THREADS);
     coir_blocking_init(&runtime->blocking[COIR_BLOCKING_CALLS], CALL_THREADS);
@@ -371,51 +379,19 @@ static int create(const coir_options *options, struct coir_runtime **ret_runtime
 
 /* Ctrl-C. */
 
-static COIR_ATOMIC(int) interrupt_event = -1;
-static COIR_ATOMIC(uint32_t) interrupted;
-
-static COIR_ATOMIC(int) in_handler;
-
-static void on_interrupt(int signal)
-{
-    int event;
-
-    (void)signal;
-    coir_add_seq_cst(&in_handler, 1);
-    event = coir_load_seq_cst(&interrupt_event);
-    if (event >= 0) {
-        coir_store_relaxed(&interrupted, 1);
-        coir_sys_event_signal(event);
-    }
-    coir_sub_seq_cst(&in_handler, 1);
-}
-
-/* Take SIGINT if the program has left it at its default.  The handler works
-   once: the second SIGINT finds the default again. */
 static bool take_interrupt(struct coir_runtime *runtime)
 {
-    struct sigaction old, action = { .sa_handler = on_interrupt,
-                                     .sa_flags = (int)(SA_RESETHAND | SA_RESTART | SA_ONSTACK) };
-    int nobody = -1;
-
-    if (coir_sys_sigaction(SIGINT, NULL, &old) < 0 || old.sa_handler != SIG_DFL)
-        return false;
-    if (!coir_cas_seq_cst(&interrupt_event, &nobody, runtime->event))
-        return false;
-    coir_store_relaxed(&interrupted, 0);
-    coir_sys_sigaction(SIGINT, &action, NULL);
-    return true;
+    if (!coir_interrupt_take(runtime->event))
+        return false; /* another thread's run, or call of this runner, may have it */
+    return runtime->has_interrupt = true;
 }
 
-static void return_interrupt(void)
+static void return_interrupt(struct coir_runtime *runtime)
 {
-    struct sigaction now, action = { .sa_handler = SIG_DFL };
-
-    if (coir_sys_sigaction(SIGINT, NULL, &now) == 0 && now.sa_handler == on_interrupt)
-        coir_sys_sigaction(SIGINT, &action, NULL);
-    coir_store_seq_cst(&interrupt_event, -1);
-    while (coir_load_seq_cst(&in_handler))
-        coir_sys_yield(); /* it may still write to the event */
+    if (!runtime->has_interrupt)
+        return;
+    runtime->has_interrupt = false; /* before another thread may take it */
+    coir_interrupt_return();
 }
 
 /* The main task. */
@@ -460,12 +436,13 @@ static void submit_main(struct main_call *call)
     coir_worker_send(first, coir_item_of_task(task));
 }
 
-static void wait_for_main(struct coir_runtime *runtime, bool took)
+static void wait_for_main(struct coir_runtime *runtime)
 {
     while (!coir_load_acquire(&runtime->main_done)) {
         coir_sys_event_wait(runtime->event, INT64_MAX);
-        if (took && coir_load_relaxed(&interrupted))
-            coir_cancel_task(runtime->main_task);
+        if (runtime->has_interrupt && coir_interrupt_came())
+            coir_cancel_task(runtime->main_task,
+                             &(struct coir_blame){ .kind = COIR_CAUSE_INTERRUPT });
     }
 }
 
@@ -539,13 +516,15 @@ static int wind_up(struct coir_runtime *runtime)
     return 0;
 }
 
-int coir_runtime_open(const coir_options *options, struct coir_runtime **ret_runtime)
+static int open_runtime(const coir_options *options, struct coir_runtime **ret_runtime)
 {
     struct coir_runtime *runtime;
     int rc = create(options, &runtime);
 
     if (rc < 0)
         return rc;
+    if (runtime->autopsies.thorough)
+        coir_backtrace_load();
     rc = provide_for_main(runtime);
     coir_sys_membarrier(MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED);
     if (rc == 0 && runtime->rescue_signal)
@@ -564,6 +543,18 @@ int coir_runtime_open(const coir_options *options, struct coir_runtime **ret_run
     return 0;
 }
 
+int coir_runtime_open(const coir_options *options, struct coir_runtime **ret_runtime)
+{
+    int rc = coir_is_forked() ? -ECHILD : coir_fork_enter();
+
+    if (rc < 0)
+        return rc;
+    rc = open_runtime(options, ret_runtime);
+    if (rc < 0)
+        coir_fork_leave();
+    return rc;
+}
+
 int coir_runtime_close(struct coir_runtime *runtime)
 {
     int rc = wind_up(runtime);
@@ -571,6 +562,7 @@ int coir_runtime_close(struct coir_runtime *runtime)
     coir_stall_stop(runtime->stall);
     if (rc == 0)
         rc = coir_blocking_stop(runtime);
+    return_interrupt(runtime);
     if (rc < 0)
         return rc; /* what still runs keeps its memory */
     while (coir_load_seq_cst(&runtime->visitors))
@@ -578,18 +570,17 @@ int coir_runtime_close(struct coir_runtime *runtime)
     stop_threads(runtime, runtime->worker_count);
     coir_stack_fault_uninstall();
     release(runtime);
+    coir_fork_leave();
     return 0;
 }
 
 static int run_main_task(struct main_call *call)
 {
     struct coir_runtime *runtime = call->runtime;
-    bool took = take_interrupt(runtime);
 
+    take_interrupt(runtime);
     submit_main(call);
-    wait_for_main(runtime, took);
-    if (took)
-        return_interrupt();
+    wait_for_main(runtime);
     return runtime->main_value == -ECANCELED && coir_load_relaxed(&runtime->gave_up)
                ? -ENOMEM
                : runtime->main_value;
@@ -630,11 +621,11 @@ bool coir_runtime_run_interruptibly(struct coir_runtime *runtime, coir_fn *fn, v
     if (task) {
         runtime->main_task = task;
         coir_worker_send(coir_worker_rested(&runtime->workers[0]), coir_item_of_task(task));
-        wait_for_main(runtime, true);
+        wait_for_main(runtime);
         *ret_value = runtime->main_value;
         runtime->main_task = NULL;
         coir_join(task);
     }
-    return_interrupt();
+    return_interrupt(runtime);
     return true;
 }

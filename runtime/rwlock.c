@@ -10,6 +10,7 @@
 #include <errno.h>
 
 #include "cancel.h"
+#include "current.h"
 #include "park.h"
 #include "waiters.h"
 
@@ -130,6 +131,8 @@ void coir_rwlock_unlock(coir_rwlock *memory)
     struct rwlock *rwlock = (struct rwlock *)memory;
     struct coir_waiter *next;
 
+    if (coir_is_forked())
+        return;
     coir_lock(&rwlock->lock);
     if (rwlock->written)
         rwlock->written = false;

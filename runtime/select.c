@@ -318,7 +318,7 @@ static int wait_for_any(coir_select_case *cases, size_t n, struct coir_fiber *fi
     while (coir_load_acquire(&choice->winner) == COIR_UNDECIDED &&
            !decide_for_other(cases, n, fiber, choice)) {
         if (rc == 0)
-            rc = coir_cancel_prepare(fiber);
+            rc = coir_cancel_prepare(fiber, "select", cases);
         if (rc == 0)
             coir_park(fiber, "select", cases);
         else if (coir_cas_acq_rel(&choice->winner, &undecided, NOBODY))

@@ -9,6 +9,7 @@
 
 #ifndef COIR_MODEL
 #include "cancel.h"
+#include "current.h"
 #include "park.h"
 #endif
 #include "waiters.h"
@@ -84,6 +85,8 @@ void coir_semaphore_release(coir_semaphore *memory)
     struct semaphore *semaphore = (struct semaphore *)memory;
     struct coir_waiter *next;
 
+    if (coir_is_forked())
+        return;
     coir_lock(&semaphore->lock);
     next = coir_waiters_take(&semaphore->waiters);
     if (!next) {

@@ -158,6 +158,11 @@ void coir_sys_futex_wake(void *word)
     syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, INT_MAX, NULL, NULL, 0);
 }
 
+int coir_sys_atfork(void (*in_child)(void))
+{
+    return -pthread_atfork(NULL, NULL, in_child);
+}
+
 int coir_sys_membarrier(int command)
 {
     return result(syscall(SYS_membarrier, command, 0, 0));

@@ -54,6 +54,7 @@ void coir_sys_yield(void);
    may be gone already. */
 void coir_sys_futex_wait(void *word, uint32_t value);
 void coir_sys_futex_wake(void *word);
+int coir_sys_atfork(void (*in_child)(void)); /* for the rest of the process's life */
 int coir_sys_membarrier(int command);
 
 /* Signals.  A handler puts errno back with the last two. */

@@ -288,10 +288,36 @@ struct coir_runtime *coir_task_runtime(const struct coir_task *task)
     return slab_of(task)->runtime;
 }
 
+static COIR_ATOMIC(uint32_t) numbers;
+
+/* Only for those who are asked, so that most need not be told apart. */
+uint32_t coir_task_number(struct coir_task *task)
+{
+    uint32_t number = coir_load_relaxed(&task->number), none = 0;
+
+    if (number)
+        return number;
+    number = coir_add_relaxed(&numbers, 1) + 1;
+    if (!coir_cas_acq_rel(&task->number, &none, number))
+        number = none;
+    coir_or_acq_rel(&task->shared, COIR_TASK_NUMBERED);
+    return number;
+}
+
+void coir_task_copy_name(struct coir_task *task, char buf[COIR_NAME_MAX + 1])
+{
+    if ((coir_load_acquire(&task->shared) & COIR_TASK_EXTRA) && task->extra->name[0])
+        memcpy(buf, task->extra->name, COIR_NAME_MAX + 1);
+    else
+        snprintf(buf, COIR_NAME_MAX + 1, "Task-%u", coir_task_number(task));
+}
+
 void coir_task_drop_extra(struct coir_task_pool *pool, struct coir_task *task)
 {
     struct coir_task_extra *extra = task->extra;
 
+    if (coir_load_relaxed(&task->shared) & COIR_TASK_AUTOPSY)
+        pool->drop_autopsy(task);
     pthread_mutex_lock(&pool->lock); /* under which the dump reads names */
     task->extra = NULL;
     coir_store_relaxed(&task->number, 0);

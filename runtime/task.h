@@ -23,7 +23,7 @@
  *
  * The shared word
  *
- *   DONE        set by the finisher, with one exchange; nothing of the task is
+ *   DONE        set by the finisher, in one step; nothing of the task is
  *               touched after it, unless DETACHED was set before
  *   CANCELLED   set by coir_cancel(), never cleared
  *   DETACHED    set by coir_detach(); if DONE was set before, the detacher
@@ -50,6 +50,7 @@
 #include "context.h"
 #include "stack.h"
 
+struct coir_autopsy;
 struct coir_fiber;
 struct coir_group_state;
 struct coir_locals;
@@ -64,6 +65,7 @@ struct coir_worker;
 #define COIR_TASK_PINNED ((uint64_t)16) /* never leaves its worker */
 #define COIR_TASK_EXTRA ((uint64_t)32)  /* has memory of its own behind `extra` */
 #define COIR_TASK_LOCALS ((uint64_t)1 << 58)  /* has task-locals */
+#define COIR_TASK_AUTOPSY ((uint64_t)1 << 63) /* why it was told to stop may be noted */
 #define COIR_TASK_FOREIGN ((uint64_t)1 << 59) /* JOINER is a thread: see runner.c */
 #define COIR_TASK_WATCHED ((uint64_t)1 << 60) /* JOINER only looks: coir_wait_any() */
 #define COIR_TASK_LARGE ((uint64_t)1 << 62) /* needs a larger stack than others */
@@ -71,7 +73,7 @@ struct coir_worker;
 
 /* These run on no other's stack, and get one of their own when they are created. */
 #define COIR_TASK_OWN_STACK (COIR_TASK_LARGE | COIR_TASK_PINNED)
-#define COIR_TASK_OWNS (COIR_TASK_EXTRA | COIR_TASK_NUMBERED)
+#define COIR_TASK_OWNS (COIR_TASK_EXTRA | COIR_TASK_NUMBERED | COIR_TASK_AUTOPSY)
 #define COIR_TASK_JOINER ((((uint64_t)1 << 57) - 1) & ~(uint64_t)63)
 
 struct coir_task_extra {
@@ -110,6 +112,7 @@ struct coir_task {
     char numbered[16];            /* "Task-7", once asked for */
 
     struct coir_locals *locals; /* with LOCALS */
+    COIR_ATOMIC(struct coir_autopsy *) autopsy; /* with AUTOPSY */
     _Alignas(16) char copy[COIR_ARG_INLINE];
 };
 
@@ -183,6 +186,9 @@ struct coir_task_pool {
     struct coir_task_slab *emptied; /* to be cut again */
     struct coir_task_slab *partial; /* that have free ones at home; and some others */
     struct coir_task *batches;      /* free ones, in batches linked by `site` */
+
+    /* Set by the owner: a task with AUTOPSY is about to be freed. */
+    void (*drop_autopsy)(struct coir_task *task);
 };
 
 void coir_task_pool_init(struct coir_task_pool *pool, struct coir_runtime *runtime);
@@ -205,6 +211,12 @@ bool coir_task_pool_tidy(struct coir_task_pool *pool);
 /* Call fn for every descriptor in use. */
 void coir_task_pool_each(struct coir_task_pool *pool, void (*fn)(struct coir_task *, void *),
                          void *arg);
+
+/* What a task without a name of its own is called by; given when first asked for. */
+uint32_t coir_task_number(struct coir_task *task);
+
+/* coir_task_name(), which is the task's own to call: its string has one place. */
+void coir_task_copy_name(struct coir_task *task, char buf[COIR_NAME_MAX + 1]);
 
 struct coir_runtime *coir_task_runtime(const struct coir_task *task);
 

@@ -20,8 +20,10 @@ static int yield(const char *function)
     struct coir_worker *worker = coir_current_worker();
     int rc;
 
-    if (__builtin_expect(!worker || !coir_worker_is_running_task(worker), 0))
+    if (__builtin_expect(!worker || !coir_worker_is_running_task(worker), 0)) {
         coir_fiber_of_caller(function);
+        return -ECHILD;
+    }
     if (!coir_cancel_certainly_none(worker->fiber)) {
         rc = coir_cancel_pending(coir_fiber_of_caller(function));
         if (rc < 0)
@@ -42,7 +44,7 @@ static int wait_for_timer(struct coir_fiber *fiber, struct coir_timer *timer)
     struct coir_worker *worker;
     int rc = 0;
 
-    while (!coir_timer_fired(timer) && !(rc = coir_cancel_prepare(fiber)))
+    while (!coir_timer_fired(timer) && !(rc = coir_cancel_prepare(fiber, "sleep", NULL)))
         coir_park(fiber, "sleep", NULL);
     worker = coir_current_worker();
     if (coir_timer_release(&worker->timers, timer))

@@ -9,6 +9,7 @@
 #include "cancel.h"
 #include "current.h"
 #include "park.h"
+#include "worker.h"
 
 /* Lives in the frame of the task that waits until `done`. */
 struct call {
@@ -29,6 +30,9 @@ static void run(struct coir_job *job)
 
     coir_set_current_call(&call->told);
     call->value = call->fn(call->arg);
+    if (coir_is_forked())
+        coir_misuse("fork", "a call of coir_to_thread() has returned in the child, which must "
+                            "end by _exit() or exec");
     coir_set_current_call(NULL);
     coir_store_release(&call->done, 1); /* the call may be gone after this */
     coir_unpark(fiber);
@@ -48,12 +52,15 @@ int coir_to_thread(coir_fn *fn, void *arg)
     struct call call = { .job = { .run = run }, .fn = fn, .arg = arg, .fiber = fiber };
     int reason = 0, rc = coir_cancel_pending(fiber);
 
-    if (rc == 0)
-        rc = coir_blocking_post(COIR_BLOCKING_CALLS, &call.job);
+    if (rc < 0)
+        return rc;
+    call.told.runtime = coir_current_worker()->runtime;
+    rc = coir_blocking_post(COIR_BLOCKING_CALLS, &call.job);
     if (rc < 0)
         return rc;
     while (!coir_load_acquire(&call.done)) {
-        if (!reason && (reason = coir_cancel_prepare(fiber)) != 0) {
+        if (!reason &&
+            (reason = coir_cancel_prepare(fiber, "thread", (void *)(uintptr_t)fn)) != 0) {
             if (stop(&call, reason))
                 return coir_cancel_deliver(fiber, reason);
         } else {

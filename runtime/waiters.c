@@ -175,7 +175,7 @@ int coir_waiter_wait(struct coir_lock *lock, struct coir_waiters *waiters,
     int rc;
 
     while (!is_woken(waiter)) {
-        rc = coir_cancel_prepare(waiter->fiber);
+        rc = coir_cancel_prepare(waiter->fiber, reason, object);
         if (!rc) {
             coir_park(waiter->fiber, reason, object);
         } else if (leave(lock, waiters, waiter)) {

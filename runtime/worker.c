@@ -329,7 +329,8 @@ static void give_up(struct coir_runtime *runtime, int64_t now)
         return;
     coir_sys_write(2, line, sizeof line - 1);
     if (runtime->main_task)
-        coir_cancel_task(runtime->main_task);
+        coir_cancel_task(runtime->main_task,
+                         &(struct coir_blame){ .kind = COIR_CAUSE_MEMORY });
 }
 
 /* Tasks that could not be given a stack try again now and then, each time on another
@@ -657,13 +658,6 @@ struct coir_worker *coir_worker_switch_away(struct coir_worker *worker, enum coi
     return switch_to(worker, next, what);
 }
 
-static void check_left(struct coir_task *task)
-{
-    if (__builtin_expect(task->scopes != NULL, 0))
-        coir_misuse("coir", "a timeout, shield or group was left open by a function that "
-                            "has returned");
-}
-
 static void tell_joiner(uint64_t shared)
 {
     void *joiner = (void *)(shared & COIR_TASK_JOINER);
@@ -680,9 +674,8 @@ static void tell_joiner(uint64_t shared)
 static void finish(struct coir_worker *worker, struct coir_task *task, int value)
 {
     struct coir_runtime *runtime = worker->runtime;
-    uint64_t shared, kept;
+    uint64_t shared, watched;
 
-    check_left(task);
     if (__builtin_expect(coir_load_relaxed(&task->shared) & COIR_TASK_LOCALS, 0))
         coir_locals_drop(task);
     if (coir_load_relaxed(&task->fiber))
@@ -691,10 +684,13 @@ static void finish(struct coir_worker *worker, struct coir_task *task, int value
         coir_group_member_done(worker, task, value, false);
     } else {
         coir_store_relaxed(&task->qpos, (uint64_t)(uint32_t)value);
-        kept = coir_load_acquire(&task->shared) & (COIR_TASK_OWNS | COIR_TASK_WATCHED);
-        if (__builtin_expect(kept & COIR_TASK_WATCHED, 0))
+        shared = coir_load_acquire(&task->shared);
+        watched = shared & COIR_TASK_WATCHED;
+        if (__builtin_expect(watched, 0))
             task->ended = coir_add_relaxed(&runtime->ends, 1) + 1;
-        shared = coir_xchg_acq_rel(&task->shared, COIR_TASK_DONE | kept); /* [J] */
+        while (!coir_cas_acq_rel(&task->shared, &shared, /* [J] */
+                                 COIR_TASK_DONE | watched | (shared & COIR_TASK_OWNS)))
+            ;
         if (shared & COIR_TASK_JOINER)
             tell_joiner(shared);
         if (shared & COIR_TASK_DETACHED)
@@ -717,6 +713,8 @@ static void run_base(struct coir_worker *worker, struct coir_fiber *fiber)
     fiber->pins += pinned;
     value = task->fn(task->arg);
     fiber->pins -= pinned;
+    if (__builtin_expect(task->scopes != NULL, 0))
+        coir_scope_left(task);
     finish(coir_current_worker(), task, value);
     fiber->task = NULL;
 }

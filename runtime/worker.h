@@ -9,6 +9,7 @@
 
 #include "coir/debug.h"
 #include "coir/runtime.h"
+#include "autopsy.h"
 #include "blocking.h"
 #include "current.h"
 #include "driver.h"
@@ -116,10 +117,13 @@ struct coir_runtime {
     bool any_driver; /* another one will do, where the kernel refuses this */
     struct coir_stack_pool stacks;
     struct coir_task_pool tasks;
+    struct coir_autopsies autopsies;
     struct coir_blocking blocking[COIR_BLOCKING_POOLS];
     coir_duration shutdown_grace;
     int64_t stall_ns;          /* 0: stalls are not reported */
     struct coir_stall *stall;
+    sigset_t program_mask; /* of the thread that started the workers */
+    sigset_t worker_mask;
     int event; /* written to when the thread in coir_run() has something to do */
 
     _Alignas(128) struct coir_idle idle;
@@ -137,6 +141,7 @@ struct coir_runtime {
     COIR_ATOMIC(int32_t) visitors; /* see coir_visit() */
     COIR_ATOMIC(uint32_t) gave_up; /* no stacks: the main task has been cancelled */
     bool listed; /* among the runtimes, for the dump */
+    bool has_interrupt; /* SIGINT is this runtime's */
     int main_value;
     struct coir_task *main_task;
     struct coir_runtime *next; /* of all runtimes, for the dump */

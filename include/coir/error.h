@@ -14,6 +14,8 @@
  *   -EPIPE      the stream ended, or its other side is closed
  *   -EBADF      the descriptor is closed, also when it was closed while the
  *               operation was in flight
+ *   -ECHILD     this is a forked child, and its parent's run is not its own:
+ *               coir/runtime.h
  *
  * -EINTR never comes back, and -EAGAIN only where a call's own comment has it.
  */

@@ -10,12 +10,27 @@
  * task, and takes everything down again when that task has returned, in this
  * order: what still runs is cancelled; it is waited for, at most
  * options.shutdown_grace, after which the tasks that did not end are named on
- * stderr; the blocking pool is stopped; the workers end and close their rings.
+ * stderr; the blocking pool is stopped, and lookups of names that take longer
+ * than that again are named too; the workers end and close their rings.
  *
  * Ctrl-C.  While coir_run() holds the default handler of SIGINT, the first
  * SIGINT cancels the main task, and the second ends the process.  A handler of
  * the program's own is left alone, and so is SIGINT ignored, as shells set it
- * for background jobs.
+ * for background jobs.  Of several runs at once it is the first's, until that
+ * has ended.
+ *
+ * fork().  A child that was forked while the process had a run, by a task or by
+ * another thread, has none: all that is left of it is a copy of its memory.  In
+ * the child every call of coir, coir_run() included, returns -ECHILD, or NULL
+ * where it returns a pointer; what asks whether something is done says true; the
+ * counters are 0; and what returns nothing does nothing.  The child may exec,
+ * _exit() or exit().  A task, or a call of coir_to_thread(), that returns in the
+ * child aborts it, after a line on stderr.  The child of a worker gets the signal
+ * mask of the thread that began the run, for workers block nearly every signal,
+ * unless the task has blocked others.  The parent is not touched by any of that.
+ * A process that has no run forks as ever.  vfork(), posix_spawn() and system()
+ * work in a task as ever, but what they start inherits the worker's mask, if not
+ * told otherwise; _Fork() and clone(2) do not tell the child, which may only exec.
  *
  * Environment (each read once, at the start of a run; options that are set in
  * the program win, save COIR_WORKERS, which overrides):
@@ -63,7 +78,7 @@ typedef struct coir_options {
     int driver;         /* a coir_driver_kind */
     coir_duration shutdown_grace; /* default 10 s; COIR_FOREVER waits */
     int blocking_threads; /* at most, for coir_to_thread(); default 32 */
-    int debug;          /* 1: as COIR_DEBUG=report,locks */
+    int debug;          /* 1: as COIR_DEBUG=autopsy,locks,report */
     int cpu_pinning;    /* 1: each worker stays on the CPU it started on */
     int rescue_signal;  /* sent to a worker that computes, or sits in a system call,
                            while tasks, timers or operations wait for it: 0 is
@@ -92,8 +107,8 @@ typedef struct coir_options {
  *           two descriptors for each worker and one more; -EPERM, -ENOSYS or
  *           -ENOMEM if the kernel refuses io_uring, and nothing else was allowed
  *           (a line on stderr says why); -EINVAL for options or environment that
- *           make no sense.  If fn returned >= 0 but tasks outlived
- *           shutdown_grace: -ETIMEDOUT, and their memory is left alone.  If for
+ *           make no sense.  If fn returned >= 0 but something outlived
+ *           shutdown_grace: -ETIMEDOUT, and its memory is left alone.  If for
  *           shutdown_grace no task ended while others found no memory for their
  *           stacks, the main task is cancelled, and what would have been
  *           -ECANCELED is -ENOMEM.
@@ -143,13 +158,15 @@ COIR_API int coir_runner_open(coir_runner **ret_runner, const coir_options *opti
 COIR_API int coir_runner_run(coir_runner *runner, coir_fn *fn, void *arg);
 
 /*
- * End the run, as coir_run() does when its main task has returned.  Nobody may use the
- * runner meanwhile or afterwards.  NULL: nothing happens.
+ * End the run, as coir_run() does when its main task has returned.  Threads of the
+ * program's may not use the runner meanwhile or afterwards, not to submit either: join
+ * them first.  What tasks, and threads that tasks wait for, submit meanwhile is refused.
+ * NULL: nothing happens.
  *
  * Threads that are no workers; in a task it aborts.
  *
- * Returns   0; -ETIMEDOUT if tasks outlived shutdown_grace: they are named on stderr,
- *           and the runner's memory is left alone.
+ * Returns   0; -ETIMEDOUT if tasks or lookups outlived shutdown_grace: they are named on
+ *           stderr, and the runner's memory is left alone.
  * Suspends  never; it blocks its thread.
  */
 COIR_API int coir_runner_close(coir_runner *runner);

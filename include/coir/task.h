@@ -267,7 +267,8 @@ COIR_API int coir_race(coir_call *calls, size_t n);
  *         tasks[i] = NULL;
  *     }
  *
- * tasks     Handles stay the caller's; NULL entries are skipped.
+ * tasks     Handles stay the caller's; NULL entries are skipped.  Nobody else may wait
+ *           for one of them meanwhile: that aborts.
  *
  * Tasks only.
  *
@@ -396,7 +397,8 @@ COIR_API void coir_shield_end(coir_shield *shield);
 /*
  * Task-locals: values that belong to a task, under keys that belong to the program.
  * (contextvars)  Every key chooses what a task has under it when it begins: nothing,
- * what its creator has at that moment, or a copy of that.
+ * what its creator has at that moment, or a copy of that.  What is not created by a
+ * task, but submitted, or made a member by a thread, begins with nothing.
  *
  *     static coir_local request_id;
  *     coir_local_create(&request_id, &(coir_local_options){ .inherit = true });

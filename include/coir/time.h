@@ -77,7 +77,7 @@ COIR_API int coir_sleep(coir_duration duration);
 COIR_API int coir_sleep_until(int64_t when);
 
 /* A deadline around the calls of one function.  Lives in that function's
-   frame; must not be copied or moved. */
+   frame; must not be copied or moved, nor begun while it is open. */
 typedef struct coir_timeout {
     void *opaque_[8];
 } coir_timeout;

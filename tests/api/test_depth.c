@@ -83,6 +83,57 @@ RunTest(depth, a_chain_of_groups_comes_back)
     return 0;
 }
 
+/* How many tasks there are, of a tree; created, and not ended. */
+struct tree {
+    atomic_int alive, most;
+};
+
+struct node {
+    struct tree *tree;
+    int depth;
+};
+
+enum { TREE_DEPTH = COIR_TEST_SCALE > 1 ? 4 : 5, TREE_FAN_OUT = 10 };
+
+static void count_in(struct tree *tree)
+{
+    int alive = atomic_fetch_add(&tree->alive, 1) + 1, most = atomic_load(&tree->most);
+    while (alive > most && !atomic_compare_exchange_weak(&tree->most, &most, alive))
+        ;
+}
+
+static int grow_groups(void *arg)
+{
+    struct node *node = arg;
+    struct node less = { node->tree, node->depth - 1 };
+    coir_group group;
+    int rc = 0;
+    if (node->depth > 0) {
+        coir_group_init(&group);
+        for (int i = 0; i < TREE_FAN_OUT && rc == 0; i++) {
+            count_in(node->tree);
+            rc = coir_group_create_task(&group, grow_groups, &less);
+        }
+        int first = coir_group_wait(&group);
+        rc = rc < 0 ? rc : first;
+    }
+    atomic_fetch_sub(&node->tree->alive, 1);
+    return rc;
+}
+
+/* Depth-first there are some 50 for each worker, and as many more for each that went
+   first because its turn had come; level by level there would be all the leaves. */
+RunTest(depth, a_tree_of_groups_is_never_a_level_wide, .init = forget_debug)
+{
+    struct tree tree = { .alive = 1 };
+    struct node root = { &tree, TREE_DEPTH };
+    int leaves = TREE_DEPTH == 4 ? 10000 : 100000;
+    cr_assert_eq(grow_groups(&root), 0);
+    cr_assert_eq(atomic_load(&tree.alive), 0);
+    cr_assert_lt(atomic_load(&tree.most), leaves / 4);
+    return 0;
+}
+
 /* ----------------------------------------------------------- much stack --- */
 
 static NOINLINE int use_56_kib(void)

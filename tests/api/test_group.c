@@ -724,6 +724,17 @@ RunTest(group, cancel_of_the_owner_whose_own_call_was_refused_is_returned)
     return 0;
 }
 
+RunTest(group, cancel_of_the_owner_whose_gather_was_refused_is_returned)
+{
+    coir_group group;
+    coir_cancel(coir_current_task());
+    coir_group_init(&group);
+    cr_assert_eq(coir_gather(COIR_CALL(sleep_forever, NULL), COIR_CALL(sleep_forever, NULL)),
+                 -ECANCELED);
+    cr_assert_eq(coir_group_wait(&group), -ECANCELED);
+    return 0;
+}
+
 RunTest(group, members_that_all_succeed_though_the_owner_is_cancelled_give_zero)
 {
     atomic_int runs = 0;

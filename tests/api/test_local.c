@@ -119,6 +119,21 @@ RunTest(local, of_one_task_is_not_another_tasks)
     return coir_group_wait(&group);
 }
 
+static int has_inherited(UNUSED void *arg)
+{
+    return coir_local_get(inherited) != NULL || coir_local_get(copied) != NULL;
+}
+
+RunTest(local, is_not_inherited_by_a_task_that_is_submitted)
+{
+    int x = 5;
+    make_keys();
+    cr_assert_eq(coir_local_set(inherited, &x), 0);
+    cr_assert_eq(coir_local_set(copied, &x), 0);
+    cr_assert_eq(coir_await(coir_submit(coir_current_runner(), has_inherited, NULL)), 0);
+    return 0;
+}
+
 RunTest(local, under_a_key_that_was_not_made_is_einval_and_null)
 {
     cr_assert_eq(coir_local_set(COIR_LOCAL_MAX, NULL), -EINVAL);

@@ -155,109 +155,249 @@ Test(misuse, detach_of_a_task_whose_argument_lies_on_the_own_stack)
 
 /* -------------------------------------------------------------- scopes --- */
 
-ON_THE_STACK static NOINLINE void leave_a_timeout_open(void)
+enum kind { TIMEOUT, SHIELD, SHIELD_FOR, GROUP, KINDS };
+
+struct scope {
+    enum kind kind;
+    union {
+        coir_timeout timeout;
+        coir_shield shield;
+        coir_group group;
+    };
+};
+
+static const char *const ends[KINDS] = {
+    "coir_timeout_end", "coir_shield_end", "coir_shield_end", "coir_group_wait",
+};
+
+static void begin(struct scope *scope, enum kind kind)
 {
-    coir_timeout limit;
-    coir_timeout_begin(&limit, COIR_SECONDS(1000));
-    __asm__ volatile("" : : "r"(&limit) : "memory");
+    scope->kind = kind;
+    if (kind == TIMEOUT)
+        coir_timeout_begin(&scope->timeout, COIR_SECONDS(1000));
+    else if (kind == SHIELD)
+        coir_shield_begin(&scope->shield);
+    else if (kind == SHIELD_FOR)
+        coir_shield_begin_for(&scope->shield, COIR_SECONDS(1000));
+    else
+        coir_group_init(&scope->group);
 }
 
-ON_THE_STACK static NOINLINE void leave_a_shield_open(void)
+static int end(void *arg)
 {
-    coir_shield shield;
-    coir_shield_begin(&shield);
-    __asm__ volatile("" : : "r"(&shield) : "memory");
+    struct scope *scope = arg;
+    if (scope->kind == TIMEOUT)
+        return coir_timeout_end(&scope->timeout);
+    if (scope->kind == GROUP)
+        return coir_group_wait(&scope->group);
+    coir_shield_end(&scope->shield);
+    return 0;
 }
 
-ON_THE_STACK static NOINLINE void leave_a_group_open(void)
+/* What the culprit is to do wrong. */
+static struct {
+    enum kind kind, inner;
+    unsigned call;
+} wrong;
+
+ON_THE_STACK static NOINLINE void leave_open(void)
 {
-    coir_group group;
-    coir_group_init(&group);
-    __asm__ volatile("" : : "r"(&group) : "memory");
+    struct scope scope;
+    begin(&scope, wrong.kind);
+    coir_yield();
+    __asm__ volatile("" : : "r"(&scope) : "memory");
 }
 
 /* AddressSanitizer keeps variables whose address is taken in frames of its own,
    not on the stack: there their address does not tell that the function is over. */
 #ifndef CHECK_ASAN
-static int leave_timeout_then_suspend(UNUSED void *arg)
+static void yield(void)
 {
-    leave_a_timeout_open();
-    return coir_sleep(COIR_MILLISECONDS(1));
+    coir_yield();
 }
 
-static int leave_shield_then_suspend(UNUSED void *arg)
+static void sleep_a_moment(void)
 {
-    leave_a_shield_open();
-    return coir_sleep(COIR_MILLISECONDS(1));
+    coir_sleep(COIR_MILLISECONDS(1));
 }
 
-static int leave_group_then_suspend(UNUSED void *arg)
+static void check(void)
 {
-    leave_a_group_open();
-    return coir_sleep(COIR_MILLISECONDS(1));
+    coir_check();
 }
 
-Test(misuse, suspending_after_a_function_left_its_timeout_open)
+static void begin_and_end(void)
 {
-    expect_abort(leave_timeout_then_suspend, NULL);
+    struct scope scope;
+    begin(&scope, TIMEOUT);
+    end(&scope);
 }
 
-Test(misuse, suspending_after_a_function_left_its_shield_open)
+static void wait_for_a_group(void)
 {
-    expect_abort(leave_shield_then_suspend, NULL);
+    struct scope scope;
+    begin(&scope, GROUP);
+    end(&scope);
 }
 
-Test(misuse, suspending_after_a_function_left_its_group_open)
+static void gather(void)
 {
-    expect_abort(leave_group_then_suspend, NULL);
+    coir_gather(COIR_CALL(return_zero, NULL));
+}
+
+static void wait_for_any(void)
+{
+    coir_task *none = NULL;
+    coir_wait_any(&none, 1);
+}
+
+static void await_a_future(void)
+{
+    coir_future future;
+    coir_future_init(&future);
+    coir_future_set(&future, NULL);
+    coir_future_await(&future, NULL);
+}
+
+static void call_a_thread(void)
+{
+    coir_to_thread(return_zero, NULL);
+}
+
+static void read_nothing(void)
+{
+    coir_read(-1, NULL, 0);
+}
+
+static void (*const noticing[])(void) = {
+    sleep_a_moment, yield, check, begin_and_end, wait_for_a_group, gather, wait_for_any,
+    await_a_future, call_a_thread, read_nothing,
+};
+
+/* Below all frames that are to come. */
+ON_THE_STACK static NOINLINE void leave_open_far_down(void)
+{
+    char frame[4096];
+    leave_open();
+    __asm__ volatile("" : : "r"(frame) : "memory");
+}
+
+static int leave_open_then_call(UNUSED void *arg)
+{
+    leave_open_far_down();
+    noticing[wrong.call]();
+    _exit(1);
+}
+
+Test(misuse, suspending_after_a_function_left_a_scope_open)
+{
+    for (wrong.kind = 0; wrong.kind < KINDS; wrong.kind++)
+        expect_abort(leave_open_then_call, "left open");
+}
+
+Test(misuse, any_call_after_a_function_left_a_scope_open)
+{
+    for (wrong.call = 0; wrong.call < LENGTH(noticing); wrong.call++)
+        expect_abort(leave_open_then_call, "left open");
 }
 #endif
 
-static int leave_timeout_then_return(UNUSED void *arg)
+/* The second time it lies where it lay the first time. */
+ON_THE_STACK static int leave_open_twice(UNUSED void *arg)
 {
-    leave_a_timeout_open();
+    for (int i = 0; i < 2; i++)
+        leave_open();
+    return coir_sleep(COIR_MILLISECONDS(1));
+}
+
+Test(misuse, leaving_a_scope_open_again_and_again)
+{
+    for (wrong.kind = 0; wrong.kind < KINDS; wrong.kind++)
+        expect_abort(leave_open_twice, "left open");
+}
+
+static int leave_open_then_return(UNUSED void *arg)
+{
+    leave_open();
     return 0;
 }
 
-static int leave_shield_then_return(UNUSED void *arg)
+Test(misuse, returning_with_a_scope_open)
 {
-    leave_a_shield_open();
-    return 0;
+    for (wrong.kind = 0; wrong.kind < KINDS; wrong.kind++)
+        expect_abort(leave_open_then_return, "left open");
 }
 
-static int leave_group_then_return(UNUSED void *arg)
+static int give_up_a_culprit(UNUSED void *arg)
 {
-    leave_a_group_open();
-    return 0;
+    coir_task_options options = { .name = "culprit" };
+    coir_detach(coir_create_task_with(&options, leave_open_then_return, NULL));
+    return coir_sleep(COIR_FOREVER);
 }
 
-Test(misuse, returning_with_a_timeout_open)
+static int have_a_culprit_as_member(UNUSED void *arg)
 {
-    expect_abort(leave_timeout_then_return, NULL);
+    coir_task_options options = { .name = "culprit" };
+    coir_group group;
+    coir_group_init(&group);
+    coir_group_create_task_with(&group, &options, leave_open_then_return, NULL);
+    return coir_group_wait(&group);
 }
 
-Test(misuse, returning_with_a_shield_open)
+static int return_with_a_scope_open(UNUSED void *arg)
 {
-    expect_abort(leave_shield_then_return, NULL);
+    struct scope scope;
+    begin(&scope, wrong.kind);
+    return coir_yield();
 }
 
-Test(misuse, returning_with_a_group_open)
+static void expect_abort_in(coir_fn *body, const char *function, const char *task)
 {
-    expect_abort(leave_group_then_return, NULL);
+    struct outcome outcome = in_child(run_culprit_process, &body);
+    assert_aborted(&outcome, function, task);
 }
 
-static int end_timeouts_in_the_wrong_order(UNUSED void *arg)
+Test(misuse, a_task_that_is_not_awaited_returns_with_a_scope_open)
 {
-    coir_timeout outer, inner;
-    coir_timeout_begin(&outer, COIR_SECONDS(1000));
-    coir_timeout_begin(&inner, COIR_SECONDS(1000));
-    coir_timeout_end(&outer);
-    return coir_timeout_end(&inner);
+    for (wrong.kind = 0; wrong.kind < KINDS; wrong.kind++) {
+        expect_abort_in(give_up_a_culprit, "left open", "culprit");
+        expect_abort_in(have_a_culprit_as_member, "left open", "culprit");
+    }
 }
 
-Test(misuse, timeout_end_of_an_outer_scope_first)
+Test(misuse, a_task_that_has_suspended_returns_with_a_scope_open)
 {
-    expect_abort(end_timeouts_in_the_wrong_order, "coir_timeout_end");
+    for (wrong.kind = 0; wrong.kind < KINDS; wrong.kind++)
+        expect_abort(return_with_a_scope_open, "left open");
+}
+
+static int end_the_outer_first(UNUSED void *arg)
+{
+    struct scope outer, inner;
+    begin(&outer, wrong.kind);
+    begin(&inner, wrong.inner);
+    end(&outer);
+    return end(&inner);
+}
+
+Test(misuse, end_of_any_outer_scope_before_any_inner)
+{
+    for (wrong.kind = 0; wrong.kind < KINDS; wrong.kind++)
+        for (wrong.inner = 0; wrong.inner < KINDS; wrong.inner++)
+            expect_abort(end_the_outer_first, ends[wrong.kind]);
+}
+
+static int cancel_wait_around_a_shield(UNUSED void *arg)
+{
+    struct scope outer, inner;
+    begin(&outer, GROUP);
+    begin(&inner, SHIELD);
+    return coir_group_cancel_wait(&outer.group);
+}
+
+Test(misuse, group_cancel_wait_around_an_open_shield)
+{
+    expect_abort(cancel_wait_around_a_shield, "coir_group_cancel_wait");
 }
 
 static int end_a_timeout_twice(UNUSED void *arg)
@@ -273,21 +413,6 @@ Test(misuse, timeout_end_twice)
     expect_abort(end_a_timeout_twice, "coir_timeout_end");
 }
 
-static int end_a_shield_around_a_timeout(UNUSED void *arg)
-{
-    coir_shield shield;
-    coir_timeout limit;
-    coir_shield_begin(&shield);
-    coir_timeout_begin(&limit, COIR_SECONDS(1000));
-    coir_shield_end(&shield);
-    return coir_timeout_end(&limit);
-}
-
-Test(misuse, shield_end_around_an_open_timeout)
-{
-    expect_abort(end_a_shield_around_a_timeout, "coir_shield_end");
-}
-
 static int end_a_shield_twice(UNUSED void *arg)
 {
     coir_shield shield;
@@ -300,21 +425,6 @@ static int end_a_shield_twice(UNUSED void *arg)
 Test(misuse, shield_end_twice)
 {
     expect_abort(end_a_shield_twice, "coir_shield_end");
-}
-
-static int wait_for_a_group_around_a_timeout(UNUSED void *arg)
-{
-    coir_group group;
-    coir_timeout limit;
-    coir_group_init(&group);
-    coir_timeout_begin(&limit, COIR_SECONDS(1000));
-    coir_group_wait(&group);
-    return coir_timeout_end(&limit);
-}
-
-Test(misuse, group_wait_around_an_open_timeout)
-{
-    expect_abort(wait_for_a_group_around_a_timeout, "coir_group_wait");
 }
 
 static int wait_for_a_group_twice(UNUSED void *arg)
@@ -344,92 +454,61 @@ Test(misuse, group_create_task_after_group_wait)
 }
 
 /* What belongs to the culprit, in another task's hands. */
-static int end_it(void *timeout)
-{
-    return coir_timeout_end(timeout);
-}
-
-static int reschedule_it(void *timeout)
-{
-    coir_timeout_reschedule(timeout, COIR_FOREVER);
-    return 0;
-}
-
-static int end_shield(void *shield)
-{
-    coir_shield_end(shield);
-    return 0;
-}
-
-static int wait_for_group(void *group)
-{
-    return coir_group_wait(group);
-}
-
-/* Hands a scope of its own to a task that is named as the culprit. */
 static int hand_over(coir_fn *fn, void *scope)
 {
     coir_task_options options = { .name = "thief" };
     return coir_await(coir_create_task_with(&options, fn, scope));
 }
 
-static int hand_over_timeout_end(UNUSED void *arg)
+static int hand_over_a_scope(UNUSED void *arg)
 {
-    coir_timeout limit;
-    coir_timeout_begin(&limit, COIR_SECONDS(1000));
-    hand_over(end_it, &limit);
-    return coir_timeout_end(&limit);
+    struct scope scope;
+    begin(&scope, wrong.kind);
+    hand_over(end, &scope);
+    return end(&scope);
+}
+
+Test(misuse, end_of_any_scope_by_another_task)
+{
+    for (wrong.kind = 0; wrong.kind < KINDS; wrong.kind++)
+        expect_abort_in(hand_over_a_scope, ends[wrong.kind], "thief");
+}
+
+static int reschedule(void *timeout)
+{
+    coir_timeout_reschedule(timeout, COIR_FOREVER);
+    return 0;
 }
 
 static int hand_over_reschedule(UNUSED void *arg)
 {
-    coir_timeout limit;
-    coir_timeout_begin(&limit, COIR_SECONDS(1000));
-    hand_over(reschedule_it, &limit);
-    return coir_timeout_end(&limit);
-}
-
-static int hand_over_shield_end(UNUSED void *arg)
-{
-    coir_shield shield;
-    coir_shield_begin(&shield);
-    hand_over(end_shield, &shield);
-    coir_shield_end(&shield);
-    return 0;
-}
-
-static int hand_over_group_wait(UNUSED void *arg)
-{
-    coir_group group;
-    coir_group_init(&group);
-    hand_over(wait_for_group, &group);
-    return coir_group_wait(&group);
-}
-
-static void expect_thief_aborts(coir_fn *body, const char *function)
-{
-    struct outcome outcome = in_child(run_culprit_process, &body);
-    assert_aborted(&outcome, function, "thief");
-}
-
-Test(misuse, timeout_end_by_another_task)
-{
-    expect_thief_aborts(hand_over_timeout_end, "coir_timeout_end");
+    struct scope scope;
+    begin(&scope, TIMEOUT);
+    hand_over(reschedule, &scope.timeout);
+    return end(&scope);
 }
 
 Test(misuse, timeout_reschedule_by_another_task)
 {
-    expect_thief_aborts(hand_over_reschedule, "coir_timeout_reschedule");
+    expect_abort_in(hand_over_reschedule, "coir_timeout_reschedule", "thief");
 }
 
-Test(misuse, shield_end_by_another_task)
+static int cancel_wait(void *group)
 {
-    expect_thief_aborts(hand_over_shield_end, "coir_shield_end");
+    return coir_group_cancel_wait(group);
 }
 
-Test(misuse, group_wait_by_another_task)
+static int hand_over_cancel_wait(UNUSED void *arg)
 {
-    expect_thief_aborts(hand_over_group_wait, "coir_group_wait");
+    struct scope scope;
+    begin(&scope, GROUP);
+    hand_over(cancel_wait, &scope.group);
+    return end(&scope);
+}
+
+Test(misuse, group_cancel_wait_by_another_task)
+{
+    expect_abort_in(hand_over_cancel_wait, "coir_group_cancel_wait", "thief");
 }
 
 /* ------------------------------------------- locks, queues and select --- */
@@ -494,7 +573,7 @@ static int wait_with_anothers_mutex(UNUSED void *arg)
 Test(misuse, cond_wait_without_the_mutex)
 {
     expect_abort(wait_without_the_mutex, "coir_cond_wait");
-    expect_thief_aborts(wait_with_anothers_mutex, "coir_cond_wait");
+    expect_abort_in(wait_with_anothers_mutex, "coir_cond_wait", "thief");
 }
 
 static int release_too_often(UNUSED void *arg)

@@ -27,10 +27,6 @@ RunTestOn(2, overlap, of_a_task_and_its_creator_that_only_checks)
     return 0;
 }
 
-/* ThreadSanitizer holds signals back until the program calls something, so there a
-   worker that makes no call cannot be made to hand over. */
-#ifndef CHECK_TSAN
-
 RunTestOn(2, overlap, of_the_calls_of_a_gather)
 {
     for (int i = 0; i < check_scale(100); i++) {
@@ -125,5 +121,3 @@ RunTestOn(8, overlap, of_eight_tasks_on_eight_workers)
     }
     return 0;
 }
-
-#endif

@@ -201,3 +201,55 @@ RunTest(shield, of_the_owner_holds_back_the_cancel_of_its_group)
     cr_assert_eq(coir_yield(), 0);
     return 0;
 }
+
+/* One member hides in a shield, and goes on as soon as another has been told. */
+struct hiding {
+    atomic_int started;
+    atomic_int told;
+};
+
+static int hide_until_the_other_is_told(void *arg)
+{
+    struct hiding *hiding = arg;
+    coir_shield shield;
+    coir_shield_begin(&shield);
+    atomic_fetch_add(&hiding->started, 1);
+    while (atomic_load(&hiding->told) == 0)
+        cr_assert_eq(coir_yield(), 0);
+    coir_shield_end(&shield);
+    return 0;
+}
+
+static int be_told(void *arg)
+{
+    struct hiding *hiding = arg;
+    atomic_fetch_add(&hiding->started, 1);
+    return count_cancel(&hiding->told);
+}
+
+static int own_both(void *hiding)
+{
+    coir_group group;
+    coir_group_init(&group);
+    cr_assert_eq(coir_group_create_task(&group, hide_until_the_other_is_told, hiding), 0);
+    cr_assert_eq(coir_group_create_task(&group, be_told, hiding), 0);
+    return coir_group_wait(&group);
+}
+
+RunTest(shield, of_a_member_that_yields_holds_nothing_back_from_the_others)
+{
+    struct hiding hiding = { 0 };
+    coir_task *task = coir_create_task(own_both, &hiding);
+    yield_until(&hiding.started, 2);
+    let_them_wait();
+    cr_assert_eq(coir_cancel_await(task), -ECANCELED);
+    return 0;
+}
+
+RunTest(shield, of_a_member_that_yields_holds_no_deadline_back_from_the_others)
+{
+    struct hiding hiding = { 0 };
+    cr_assert_eq(coir_wait_for(coir_create_task(own_both, &hiding), COIR_MILLISECONDS(1)),
+                 -ETIMEDOUT);
+    return 0;
+}

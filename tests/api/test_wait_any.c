@@ -284,6 +284,17 @@ RunTest(race, entered_while_cancelled_makes_every_call_and_tells_it)
     return 0;
 }
 
+RunTest(race, won_past_a_deadline_keeps_its_index_and_the_scope_is_not_told)
+{
+    coir_timeout limit;
+    coir_call calls[] = { COIR_CALL(return_zero, NULL), COIR_CALL(sleep_forever, NULL) };
+    coir_timeout_begin(&limit, 0);
+    cr_assert_eq(coir_race(calls, 2), 0);
+    cr_assert_eq(calls[1].value, -ECANCELED);
+    cr_assert_eq(coir_timeout_end(&limit), 0);
+    return 0;
+}
+
 RunTest(race, won_before_the_cancel_keeps_its_index)
 {
     coir_call calls[] = { COIR_CALL(return_zero, NULL), COIR_CALL(return_zero, NULL) };

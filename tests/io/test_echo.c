@@ -75,17 +75,17 @@ static int echo_to_two_hundred(UNUSED void *arg)
     return 0;
 }
 
-Test(echo, two_hundred_connections_on_one_worker)
+Test(echo, two_hundred_connections_on_one_worker, .init = skip_where_descriptors_are_few)
 {
     cr_assert_eq(run_on(1, echo_to_two_hundred, NULL), 0);
 }
 
-Test(echo, two_hundred_connections_on_two_workers)
+Test(echo, two_hundred_connections_on_two_workers, .init = skip_where_descriptors_are_few)
 {
     cr_assert_eq(run_on(2, echo_to_two_hundred, NULL), 0);
 }
 
-Test(echo, two_hundred_connections_on_eight_workers)
+Test(echo, two_hundred_connections_on_eight_workers, .init = skip_where_descriptors_are_few)
 {
     cr_assert_eq(run_on(8, echo_to_two_hundred, NULL), 0);
 }
@@ -96,7 +96,7 @@ RunTest(echo, one_connection_with_many_messages)
     return 0;
 }
 
-RunTest(echo, many_short_connections)
+RunTest(echo, many_short_connections, .init = skip_where_descriptors_are_few)
 {
     for (int i = 0; i < 5; i++)
         echo_to_clients(check_scale(100), 1);
@@ -112,7 +112,7 @@ static int talk_until_the_end(void *arg)
     return rc == -EPIPE || rc == -ECONNRESET || rc == -ECONNREFUSED ? 0 : rc;
 }
 
-RunTest(echo, server_cancelled_under_load_ends)
+RunTest(echo, server_cancelled_under_load_ends, .init = skip_where_descriptors_are_few)
 {
     char port[8];
     int listener = coir_listen("127.0.0.1", "0");

@@ -203,7 +203,7 @@ static void *run_on_epoll(void *arg)
     return NULL;
 }
 
-Test(epoll, several_runs_at_once_do_not_disturb_each_other)
+Test(epoll, several_runs_at_once_do_not_disturb_each_other, .init = skip_where_descriptors_are_few)
 {
     pthread_t threads[4];
     for (size_t i = 0; i < LENGTH(threads); i++)

@@ -7,8 +7,6 @@
 
 #include <pthread.h>
 
-#ifndef CHECK_TSAN /* which runs handlers only where it chooses to */
-
 struct pair {
     int a, b;
     atomic_int *left;
@@ -207,5 +205,3 @@ RunTestOn(2, rescue_io, of_a_close_under_a_read_on_the_worker_that_computes, .in
 {
     return hog_beside_the_end_of_a_read(true);
 }
-
-#endif

@@ -52,9 +52,10 @@ static void coir_unpark(struct coir_fiber *fiber)
 #define coir_unpark_next coir_unpark
 #define coir_visit(fiber) ((struct coir_runtime *)NULL)
 #define coir_visit_end(visited) ((void)(visited))
-#define coir_cancel_prepare(fiber) \
+#define coir_cancel_pending(fiber) \
     (coir_load_relaxed(&(fiber)->cancelled) ? -ECANCELED : 0)
-#define coir_cancel_pending coir_cancel_prepare
+#define coir_cancel_prepare(fiber, reason, object) coir_cancel_pending(fiber)
+#define coir_is_forked() false
 #define coir_cancel_deliver(fiber, rc) (rc)
 #define coir_fiber_of_caller(function) (&fibers[rl::thread_index()])
 #define coir_fiber_or_none coir_fiber_of_caller

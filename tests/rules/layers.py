@@ -22,14 +22,17 @@ runqueue handover inbox timer
 driver.h
 idle blocking.h parking lend local.h
 probe.h
+autopsy.h
 worker.h
+autopsy
 park
 cancel.h
 waiters.h
 group.h
 cancel
 waiters
-worker.c rescue tidy probe stall
+interrupt
+worker.c rescue tidy probe stall fork
 select.h mutex.h queue.h deadlock.h
 await
 deadlock
@@ -42,7 +45,7 @@ runtime runner
 
 IO_MAY_INCLUDE = {"atomics.h", "sys.h", "current.h", "driver.h", "park.h", "cancel.h", "timer.h",
                   "blocking.h"}
-PROGRAMS = ("examples", "bench", "tests/api", "tests/io")
+PROGRAMS = ("examples", "bench", "tests/api", "tests/io", "tests/bridges")
 MAY_NOT_INCLUDE_LIBURING = ("include", "runtime", "examples")
 
 

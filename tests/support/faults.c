@@ -44,6 +44,7 @@ const struct fault_info fault_kinds[FAULT_KINDS] = {
     [FAULT_MEMBARRIER] = { "membarrier", { IGNORED(ENOSYS), IGNORED(EPERM), IGNORED(EINVAL) } },
     [FAULT_TGKILL] = { "tgkill", { IGNORED(EAGAIN), IGNORED(ESRCH), IGNORED(EPERM) } },
     [FAULT_SIGACTION] = { "sigaction", { SHOWS(EINVAL) } },
+    [FAULT_ATFORK] = { "atfork", { SHOWS(ENOMEM) } },
     [FAULT_SIGALTSTACK] = { "sigaltstack", { SHOWS(ENOMEM), SHOWS(EPERM) } },
 
     [FAULT_EVENTFD] = { "eventfd", { SHOWS(EMFILE), SHOWS(ENFILE), SHOWS(ENOMEM), SHOWS(ENODEV) } },
@@ -311,6 +312,7 @@ WRAP(FAULT_TGKILL, int, tgkill, (pid_t thread, int signal), (thread, signal))
 WRAP(FAULT_SIGACTION, int, sigaction,
      (int signal, const struct sigaction *action, struct sigaction *ret_old),
      (signal, action, ret_old))
+WRAP(FAULT_ATFORK, int, atfork, (void (*in_child)(void)), (in_child))
 WRAP(FAULT_SIGALTSTACK, int, sigaltstack, (const stack_t *stack, stack_t *ret_old),
      (stack, ret_old))
 

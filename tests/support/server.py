@@ -6,6 +6,8 @@ has a timeout, and a watchdog ends the script after COIR_TEST_TIMEOUT seconds
 (60 by default) with a description of what hangs.
 """
 
+import ctypes
+import errno
 import faulthandler
 import os
 import random
@@ -39,6 +41,25 @@ def expect_bytes(got, wanted, what):
               min(len(got), len(wanted)))
     raise Failure(f"{what}: {len(got)} bytes for {len(wanted)}, first difference at {at}: "
                   f"{bytes(got[at:at + 16])!r} for {bytes(wanted[at:at + 16])!r}")
+
+
+SYS_IO_URING_SETUP = 425
+
+CURES = {
+    errno.EPERM: "a container's seccomp profile or the sysctl kernel.io_uring_disabled forbids it",
+    errno.ENOSYS: "the kernel was built without it, or a seccomp profile hides it",
+}
+
+
+def refusal():
+    """The one line that a server writes before all others where io_uring is refused."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    libc.syscall(ctypes.c_long(SYS_IO_URING_SETUP), ctypes.c_uint(1), None)
+    error = ctypes.get_errno()
+    if os.environ.get("COIR_DRIVER") or error not in CURES:
+        return ""
+    return (f"coir: the kernel refuses io_uring ({errno.errorcode[error]}): {CURES[error]}; "
+            "going on with epoll\n")
 
 
 class Suite:
@@ -196,6 +217,8 @@ class Server:
         got = self.text(self.err)
         expect(self.process.returncode == status,
                f"exit status {self.process.returncode}, not {status}: {got}")
+        expect(got.startswith(refusal()), f"stderr: {got!r}, and not first: {refusal()!r}")
+        got = got.removeprefix(refusal())
         expect(err == "" and got == "" or err != "" and err in got, f"stderr: {got!r}")
 
     def stop(self):

@@ -4,16 +4,20 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
+	"errors"
 	"flag"
 	"fmt"
 	"io"
 	"net"
 	"os"
 	"runtime"
+	"sort"
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -30,6 +34,9 @@ type result struct {
 
 	FirstPass    float64 `json:"first_pass,omitempty"`
 	BytesPerTask float64 `json:"bytes_per_task,omitempty"`
+	AfterFunc    float64 `json:"after_func,omitempty"`
+	P99          float64 `json:"p99_us,omitempty"`
+	Call         float64 `json:"call_us,omitempty"`
 }
 
 var workers int
@@ -104,6 +111,81 @@ func runSpawn(n int) {
 		ok = ok && count == 2
 	}
 	report(result{Bench: "spawn", Unit: "ns/task", Value: perOperation(second, int64(n)),
+		N: int64(n), Ok: ok, FirstPass: perOperation(first, int64(n))})
+}
+
+// group: a WaitGroup that keeps the first error and cancels a context, as
+// golang.org/x/sync/errgroup does
+
+type group struct {
+	all    sync.WaitGroup
+	once   sync.Once
+	err    error
+	cancel context.CancelFunc
+}
+
+func (g *group) create(f func() error) {
+	g.all.Add(1)
+	go func() {
+		defer g.all.Done()
+		if err := f(); err != nil {
+			g.once.Do(func() {
+				g.err = err
+				g.cancel()
+			})
+		}
+	}()
+}
+
+func (g *group) wait() error {
+	g.all.Wait()
+	g.cancel()
+	return g.err
+}
+
+func newGroup() *group {
+	_, cancel := context.WithCancel(context.Background())
+	return &group{cancel: cancel}
+}
+
+func createAndWait(counts []int) (time.Duration, error) {
+	start := time.Now()
+	g := newGroup()
+	for i := range counts {
+		count := &counts[i]
+		g.create(func() error {
+			*count++
+			return nil
+		})
+	}
+	err := g.wait()
+	return time.Since(start), err
+}
+
+func groupTellsOfFailures() bool {
+	g := newGroup()
+	failure := errors.New("failure")
+	for i := 0; i < 100; i++ {
+		i := i
+		g.create(func() error {
+			if i < 99 {
+				return nil
+			}
+			return failure
+		})
+	}
+	return g.wait() == failure
+}
+
+func runGroup(n int) {
+	counts := make([]int, n)
+	first, err1 := createAndWait(counts)
+	second, err2 := createAndWait(counts)
+	ok := err1 == nil && err2 == nil && groupTellsOfFailures()
+	for _, count := range counts {
+		ok = ok && count == 2
+	}
+	report(result{Bench: "group", Unit: "ns/member", Value: perOperation(second, int64(n)),
 		N: int64(n), Ok: ok, FirstPass: perOperation(first, int64(n))})
 }
 
@@ -212,6 +294,168 @@ func runSleepers(n int) {
 		FirstPass: first.Seconds(), BytesPerTask: bytes / float64(n)})
 }
 
+// timeout
+
+const limit = 30 * time.Second
+
+func timeScope(n int, call bool) time.Duration {
+	start := time.Now()
+	for i := 0; i < n; i++ {
+		ctx, cancel := context.WithTimeout(context.Background(), limit)
+		if call && ctx.Err() != nil {
+			panic("late")
+		}
+		cancel()
+	}
+	return time.Since(start)
+}
+
+func timeWait(n int) time.Duration {
+	start := time.Now()
+	for i := 0; i < n; i++ {
+		set := make(chan struct{})
+		go close(set)
+		ctx, cancel := context.WithTimeout(context.Background(), limit)
+		select {
+		case <-set:
+		case <-ctx.Done():
+			panic("late")
+		}
+		cancel()
+	}
+	return time.Since(start)
+}
+
+// The cheapest that Go has: a timer without a context.
+func timeAfterFunc(n int) time.Duration {
+	start := time.Now()
+	for i := 0; i < n; i++ {
+		time.AfterFunc(limit, func() { panic("late") }).Stop()
+	}
+	return time.Since(start)
+}
+
+func runTimeout(n int) {
+	var scope, call, wait, after time.Duration
+	for pass := 0; pass < 2; pass++ { // the second counts
+		scope = timeScope(n, false)
+		call = timeScope(n, true)
+		wait = timeWait(n / 10)
+		after = timeAfterFunc(n)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 0)
+	ok := ctx.Err() == context.DeadlineExceeded
+	cancel()
+	report(result{Bench: "timeout", Unit: "ns/scope", Value: perOperation(scope, int64(n)),
+		N: int64(n), Ok: ok, AfterFunc: perOperation(after, int64(n))})
+	report(result{Bench: "timeout_call", Unit: "ns/scope", Value: perOperation(call, int64(n)),
+		N: int64(n), Ok: ok})
+	report(result{Bench: "timeout_wait", Unit: "ns/scope", Value: perOperation(wait, int64(n/10)),
+		N: int64(n / 10), Ok: ok})
+}
+
+// timers
+
+func limitOf(number int) time.Duration {
+	scattered := uint64(number) * 2654435761 % 1000003
+	return time.Hour + time.Duration(scattered)*time.Millisecond
+}
+
+func waitTogether(n int, late *atomic.Int64) time.Duration {
+	gate := make(chan struct{})
+	var all sync.WaitGroup
+	var waiting atomic.Int64
+	start := time.Now()
+	all.Add(n)
+	for i := 0; i < n; i++ {
+		i := i
+		go func() {
+			ctx, cancel := context.WithTimeout(context.Background(), limitOf(i))
+			waiting.Add(1)
+			select {
+			case <-gate:
+			case <-ctx.Done():
+				late.Add(1)
+			}
+			cancel()
+			all.Done()
+		}()
+	}
+	for waiting.Load() < int64(n) {
+		runtime.Gosched()
+	}
+	close(gate)
+	all.Wait()
+	return time.Since(start)
+}
+
+func setAndStop(n int) time.Duration {
+	timers := make([]*time.Timer, n)
+	start := time.Now()
+	for i := range timers {
+		timers[i] = time.AfterFunc(limitOf(i), func() { panic("late") })
+	}
+	for _, timer := range timers {
+		timer.Stop()
+	}
+	return time.Since(start)
+}
+
+func runTimers(n int) {
+	var late atomic.Int64
+	first := waitTogether(n, &late)
+	second := waitTogether(n, &late)
+	report(result{Bench: "timers", Unit: "ns/task", Value: perOperation(second, int64(n)),
+		N: int64(n), Ok: late.Load() == 0, FirstPass: perOperation(first, int64(n)),
+		AfterFunc: perOperation(setAndStop(n), int64(n))})
+}
+
+// wake
+
+func spinFor(pause time.Duration) {
+	for start := time.Now(); time.Since(start) < pause; {
+	}
+}
+
+func spinUntil(word *atomic.Int64, value int64) {
+	for word.Load() < value {
+	}
+}
+
+func median(values []time.Duration, rank int) float64 {
+	sort.Slice(values, func(i, j int) bool { return values[i] < values[j] })
+	return float64(values[rank].Nanoseconds()) / 1000
+}
+
+func runWake(name string, n int, pause time.Duration) {
+	set := make([]chan struct{}, n)
+	woken := make([]time.Time, n)
+	delay, call := make([]time.Duration, n), make([]time.Duration, n)
+	var waits, ran atomic.Int64
+	for i := range set {
+		set[i] = make(chan struct{})
+	}
+	go func() {
+		for i := range set {
+			waits.Store(int64(i + 1))
+			<-set[i]
+			woken[i] = time.Now()
+			ran.Store(int64(i + 1))
+		}
+	}()
+	for i := range set {
+		spinUntil(&waits, int64(i+1))
+		spinFor(pause)
+		start := time.Now()
+		close(set[i])
+		call[i] = time.Since(start)
+		spinUntil(&ran, int64(i+1))
+		delay[i] = woken[i].Sub(start)
+	}
+	report(result{Bench: name, Unit: "us", Value: median(delay, n/2), N: int64(n), Ok: true,
+		P99: median(delay, n-1-n/100), Call: median(call, n/2)})
+}
+
 // echo
 
 func serveClient(client net.Conn) {
@@ -260,6 +504,8 @@ func main() {
 		runFib(n)
 	case "spawn":
 		runSpawn(n)
+	case "group":
+		runGroup(n)
 	case "skynet":
 		runSkynet(int64(n))
 	case "yield":
@@ -267,6 +513,13 @@ func main() {
 		runYield("yield1000", 1000, n/1000)
 	case "sleepers":
 		runSleepers(n)
+	case "timeout":
+		runTimeout(n)
+	case "timers":
+		runTimers(n)
+	case "wake":
+		runWake("wake_asleep", n, time.Millisecond)
+		runWake("wake_awake", n, 10*time.Microsecond)
 	case "echo":
 		runEcho(n)
 	default:
