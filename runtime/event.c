@@ -68,7 +68,7 @@ bool coir_event_is_set(coir_event *memory)
     bool set;
 
     if (coir_is_forked())
-        return false;
+        return true; /* or a loop until it is would not end */
     coir_lock(&event->lock);
     set = event->set;
     coir_unlock(&event->lock);

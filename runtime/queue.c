@@ -516,6 +516,8 @@ int coir_queue_init_with(coir_queue *memory, const coir_queue_options *options)
     struct coir_queue_state *queue = state_of(memory);
     bool bounded = options->capacity != COIR_UNBOUNDED;
 
+    if (coir_is_forked())
+        return -ECHILD;
     if (!options->item_size || options->order < COIR_QUEUE_FIFO ||
         options->order > COIR_QUEUE_PRIORITY ||
         (options->order == COIR_QUEUE_PRIORITY && !options->compare))

@@ -31,6 +31,14 @@ static struct {
     coir_timeout other_timeout;
     coir_shield other_shield;
     coir_future other_future;
+    coir_mutex mutex;
+    coir_rwlock rwlock;
+    coir_cond cond;
+    coir_event event;
+    coir_semaphore semaphore;
+    coir_barrier barrier;
+    coir_once once;
+    coir_queue queue;
     void *value;
 } here;
 
@@ -129,6 +137,58 @@ FORKED(coir_stats_get, 0, (coir_stats_get(&here.stats), here.stats.workers))
 FORKED(coir_strerror, 0, strcmp(coir_strerror(0), "success"))
 FORKED(coir_err_name, 0, strcmp(coir_err_name(-ECHILD), "ECHILD"))
 
+REFUSED(coir_mutex_lock, coir_mutex_lock(&here.mutex))
+HARMLESS(coir_mutex_lock_always, coir_mutex_lock_always(&here.mutex))
+REFUSED(coir_mutex_try_lock, coir_mutex_try_lock(&here.mutex))
+HARMLESS(coir_mutex_unlock, coir_mutex_unlock(&here.mutex))
+REFUSED(coir_rwlock_read_lock, coir_rwlock_read_lock(&here.rwlock))
+REFUSED(coir_rwlock_write_lock, coir_rwlock_write_lock(&here.rwlock))
+REFUSED(coir_rwlock_try_read_lock, coir_rwlock_try_read_lock(&here.rwlock))
+REFUSED(coir_rwlock_try_write_lock, coir_rwlock_try_write_lock(&here.rwlock))
+HARMLESS(coir_rwlock_unlock, coir_rwlock_unlock(&here.rwlock))
+REFUSED(coir_cond_wait, coir_cond_wait(&here.cond, &here.mutex))
+HARMLESS(coir_cond_notify, coir_cond_notify(&here.cond))
+HARMLESS(coir_cond_notify_all, coir_cond_notify_all(&here.cond))
+REFUSED(coir_event_wait, coir_event_wait(&here.event))
+HARMLESS(coir_event_set, coir_event_set(&here.event))
+HARMLESS(coir_event_clear, coir_event_clear(&here.event))
+FORKED(coir_event_is_set, true, coir_event_is_set(&here.event))
+HARMLESS(coir_semaphore_init, coir_semaphore_init(&here.semaphore, 1))
+HARMLESS(coir_semaphore_init_bounded, coir_semaphore_init_bounded(&here.semaphore, 1))
+REFUSED(coir_semaphore_acquire, coir_semaphore_acquire(&here.semaphore))
+REFUSED(coir_semaphore_try_acquire, coir_semaphore_try_acquire(&here.semaphore))
+HARMLESS(coir_semaphore_release, coir_semaphore_release(&here.semaphore))
+HARMLESS(coir_barrier_init, coir_barrier_init(&here.barrier, 1))
+REFUSED(coir_barrier_wait, coir_barrier_wait(&here.barrier))
+HARMLESS(coir_barrier_reset, coir_barrier_reset(&here.barrier))
+HARMLESS(coir_barrier_abort, coir_barrier_abort(&here.barrier))
+REFUSED(coir_once_run, coir_once_run(&here.once, return_zero, NULL))
+
+REFUSED(coir_queue_init, coir_queue_init(&here.queue, 1, 1))
+REFUSED(coir_queue_init_with, coir_queue_init_with(&here.queue, &(coir_queue_options){ 0 }))
+REFUSED(coir_queue_put, coir_queue_put(&here.queue, here.buf))
+REFUSED(coir_queue_get, coir_queue_get(&here.queue, here.buf))
+REFUSED(coir_queue_try_put, coir_queue_try_put(&here.queue, here.buf))
+REFUSED(coir_queue_try_get, coir_queue_try_get(&here.queue, here.buf))
+REFUSED(coir_queue_put_many, coir_queue_put_many(&here.queue, here.buf, 1))
+REFUSED(coir_queue_get_many, coir_queue_get_many(&here.queue, here.buf, 1))
+HARMLESS(coir_queue_close, coir_queue_close(&here.queue))
+HARMLESS(coir_queue_shutdown, coir_queue_shutdown(&here.queue))
+FORKED(coir_queue_size, 0, coir_queue_size(&here.queue))
+FORKED(coir_queue_is_closed, true, coir_queue_is_closed(&here.queue))
+REFUSED(coir_queue_task_done, coir_queue_task_done(&here.queue))
+REFUSED(coir_queue_join, coir_queue_join(&here.queue))
+HARMLESS(coir_queue_destroy, coir_queue_destroy(&here.queue))
+
+HARMLESS(coir_select_put, coir_select_put(&here.queue, here.buf))
+HARMLESS(coir_select_get, coir_select_get(&here.queue, here.buf))
+HARMLESS(coir_select_event, coir_select_event(&here.event))
+HARMLESS(coir_select_future, coir_select_future(here.future, NULL))
+HARMLESS(coir_select_task, coir_select_task(here.task))
+HARMLESS(coir_select_fd, coir_select_fd(here.pipe[0], POLLIN))
+REFUSED(coir_select, coir_select(&(coir_select_case){ 0 }, 1))
+REFUSED(coir_try_select, coir_try_select(&(coir_select_case){ 0 }, 1))
+
 #define ROW(name) &name##_row
 
 static const struct row *const rows[] = {
@@ -151,6 +211,21 @@ static const struct row *const rows[] = {
     ROW(coir_write_all), ROW(coir_write_all_from), ROW(coir_wait_fd), ROW(coir_close),
     ROW(coir_open), ROW(coir_listen), ROW(coir_accept), ROW(coir_connect), ROW(coir_dump),
     ROW(coir_stats_get), ROW(coir_strerror), ROW(coir_err_name),
+    ROW(coir_mutex_lock), ROW(coir_mutex_lock_always), ROW(coir_mutex_try_lock),
+    ROW(coir_mutex_unlock), ROW(coir_rwlock_read_lock), ROW(coir_rwlock_write_lock),
+    ROW(coir_rwlock_try_read_lock), ROW(coir_rwlock_try_write_lock), ROW(coir_rwlock_unlock),
+    ROW(coir_cond_wait), ROW(coir_cond_notify), ROW(coir_cond_notify_all), ROW(coir_event_wait),
+    ROW(coir_event_set), ROW(coir_event_clear), ROW(coir_event_is_set), ROW(coir_semaphore_init),
+    ROW(coir_semaphore_init_bounded), ROW(coir_semaphore_acquire),
+    ROW(coir_semaphore_try_acquire), ROW(coir_semaphore_release), ROW(coir_barrier_init),
+    ROW(coir_barrier_wait), ROW(coir_barrier_reset), ROW(coir_barrier_abort), ROW(coir_once_run),
+    ROW(coir_queue_init), ROW(coir_queue_init_with), ROW(coir_queue_put), ROW(coir_queue_get),
+    ROW(coir_queue_try_put), ROW(coir_queue_try_get), ROW(coir_queue_put_many),
+    ROW(coir_queue_get_many), ROW(coir_queue_close), ROW(coir_queue_shutdown),
+    ROW(coir_queue_size), ROW(coir_queue_is_closed), ROW(coir_queue_task_done),
+    ROW(coir_queue_join), ROW(coir_queue_destroy), ROW(coir_select_put), ROW(coir_select_get),
+    ROW(coir_select_event), ROW(coir_select_future), ROW(coir_select_task), ROW(coir_select_fd),
+    ROW(coir_select), ROW(coir_try_select),
 };
 
 /* In a child, where Criterion is not: it exits with 1 and says why. */

@@ -1,7 +1,7 @@
 """The library exports what the public headers declare with COIR_API, and no more.
 
 What is not static is called coir_ all the same: in the static library nothing
-is hidden.
+is hidden.  Once loaded the library stays: its signal handler does.
 """
 
 import re
@@ -25,6 +25,8 @@ def main():
         report.claim(name in declared, f"{name} is exported, but not declared with COIR_API")
     for name in sorted(symbols("-g", str(static))):
         report.claim(name.startswith("coir_"), f"{name} is not static, and not called coir_")
+    report.claim("NODELETE" in output("readelf", "-d", str(shared)),
+                 "the library was not linked with -z nodelete")
     report.close()
 
 
