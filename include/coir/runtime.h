@@ -22,9 +22,9 @@
  * fork().  A child that was forked while the process had a run, by a task or by
  * another thread, has none: all that is left of it is a copy of its memory.  In
  * the child every call of coir, coir_run() included, returns -ECHILD, or NULL
- * where it returns a pointer; what asks whether something is done says true; the
- * counters are 0; and what returns nothing does nothing.  The child may exec,
- * _exit() or exit().  A task, or a call of coir_to_thread(), that returns in the
+ * where it returns a pointer; what asks whether something is done, set or closed
+ * says true; the counters are 0; and what returns nothing does nothing, so that
+ * coir_mutex_lock_always() guards nothing.  The child may exec, _exit() or exit().  A task, or a call of coir_to_thread(), that returns in the
  * child aborts it, after a line on stderr.  The child of a worker gets the signal
  * mask of the thread that began the run, for workers block nearly every signal,
  * unless the task has blocked others.  The parent is not touched by any of that.
