@@ -8,10 +8,9 @@
 #include <string.h>
 
 #include "coir/error.h"
+#include "mutex.h"
 #include "sys.h"
 #include "worker.h"
-
-#define SPELL_NS 100000000
 
 /* What a note may take of the stack of a task, and what libunwind may. */
 #if defined(COIR_ASAN) || defined(COIR_TSAN)
@@ -53,16 +52,24 @@ struct coir_autopsy {
     int reason; /* 0: no wait has ended for it */
     const char *wait;
     const void *object;
-    struct person object_task;
+    char object_task[COIR_NAME_MAX + 1]; /* which is it, or holds it; or "" */
     struct coir_backtrace backtrace;
 };
 
 /* What a wait is for. */
 
-enum object_kind { NOTHING, ADDRESS, TASK };
+enum object_kind { ADDRESS, NOTHING, TASK, DESCRIPTOR };
 
-/* By the first argument of coir_park(); what is not here waits for a descriptor.
-   holder: the task that has the object, and whose doing would end the wait. */
+static struct coir_task *mutex_holder(const void *object)
+{
+    struct coir_task *owner = coir_load_relaxed(&((const struct coir_mutex_state *)object)->owner);
+
+    return owner == COIR_NO_TASK ? NULL : owner;
+}
+
+/* By the second argument of coir_park().  What is not here is shown by its address; but
+   what is called like a function of io/ waits for a descriptor.
+   holder: the task that has the object, whose doing would end the wait, or NULL. */
 static const struct wait_kind {
     const char *wait;
     enum object_kind object;
@@ -70,39 +77,42 @@ static const struct wait_kind {
 } wait_kinds[] = {
     { "sleep", NOTHING, NULL },
     { "await", TASK, NULL },
-    { "wait_any", ADDRESS, NULL },
-    { "group", ADDRESS, NULL },
-    { "group limit", ADDRESS, NULL },
-    { "future", ADDRESS, NULL },
-    { "thread", ADDRESS, NULL }, /* of the function */
+    { "mutex", ADDRESS, mutex_holder },
     { "coir_open", NOTHING, NULL },
+    { "ready", DESCRIPTOR, NULL },
+    { "close", DESCRIPTOR, NULL },
 };
 
-static const struct wait_kind on_descriptor = { "", ADDRESS, NULL };
+static const struct wait_kind by_address = { "", ADDRESS, NULL };
+static const struct wait_kind on_descriptor = { "", DESCRIPTOR, NULL };
 
 static const struct wait_kind *kind_of(const char *wait)
 {
     for (size_t i = 0; i < sizeof wait_kinds / sizeof *wait_kinds; i++)
         if (strcmp(wait_kinds[i].wait, wait) == 0)
             return &wait_kinds[i];
-    return &on_descriptor;
+    return strncmp(wait, "coir_", 5) == 0 ? &on_descriptor : &by_address;
 }
 
-/* The task that could be named beside the object, or NULL. */
-static struct coir_task *task_of(const char *wait, const void *object)
+/* The task that is awaited, or that holds what is waited for; "" if none is known.  The
+   latter may be about to let go, and end: hence the lock, under which its name stays. */
+static void name_object(char name[COIR_NAME_MAX + 1], const struct wait_kind *kind,
+                        const void *object, struct coir_task_pool *pool)
 {
-    const struct wait_kind *kind = kind_of(wait);
+    struct coir_task *holder = kind->holder ? kind->holder(object) : NULL;
 
+    name[0] = '\0';
     if (kind->object == TASK)
-        return (struct coir_task *)(uintptr_t)object;
-    return kind->holder ? kind->holder(object) : NULL;
+        coir_task_copy_name((struct coir_task *)(uintptr_t)object, name);
+    else if (holder && !(coir_task_pool_name(pool, holder, name) && kind->holder(object) == holder))
+        name[0] = '\0';
 }
 
 static int describe(char *buf, size_t cap, const char *wait, const void *object, const char *name)
 {
     const struct wait_kind *kind = kind_of(wait);
 
-    if (kind == &on_descriptor)
+    if (kind->object == DESCRIPTOR)
         return snprintf(buf, cap, "%s on descriptor %d", wait, (int)(intptr_t)object);
     if (kind->object == NOTHING)
         return snprintf(buf, cap, "%s", wait);
@@ -112,13 +122,12 @@ static int describe(char *buf, size_t cap, const char *wait, const void *object,
                     *name ? "'" : "");
 }
 
-void coir_wait_describe(char buf[COIR_WAIT_TEXT_MAX], const char *wait, const void *object)
+void coir_wait_describe(char buf[COIR_WAIT_TEXT_MAX], const char *wait, const void *object,
+                        struct coir_task_pool *pool)
 {
-    struct coir_task *task = task_of(wait, object);
-    char name[COIR_NAME_MAX + 1] = "";
+    char name[COIR_NAME_MAX + 1];
 
-    if (task)
-        coir_task_copy_name(task, name);
+    name_object(name, kind_of(wait), object, pool);
     describe(buf, COIR_WAIT_TEXT_MAX, wait, object, name);
 }
 
@@ -216,16 +225,21 @@ static struct coir_fiber *running_fiber(struct coir_worker **ret_worker)
     return *ret_worker && coir_worker_is_running_task(*ret_worker) ? (*ret_worker)->fiber : NULL;
 }
 
+/* Whether so much is left of the fiber's stack, if the program does not run on another
+   that is its own. */
 static bool has_room(const struct coir_fiber *fiber, size_t bytes)
 {
-    return (uintptr_t)__builtin_frame_address(0) - (uintptr_t)fiber->stack.low >= bytes;
+    const char *here = __builtin_frame_address(0);
+
+    return here < fiber->stack.top && here >= fiber->stack.low &&
+           (size_t)(here - fiber->stack.low) >= bytes;
 }
 
 static bool may_note(struct coir_autopsies *autopsies, const struct coir_worker *worker)
 {
     int64_t now = worker ? worker->tick_time : coir_sys_now();
 
-    if (now - coir_load_relaxed(&autopsies->since) >= SPELL_NS) {
+    if (now - coir_load_relaxed(&autopsies->since) >= COIR_AUTOPSY_SPELL_NS) {
         coir_store_relaxed(&autopsies->since, now);
         coir_store_relaxed(&autopsies->left, autopsies->per_spell);
     }
@@ -355,6 +369,15 @@ static void note_cancel(struct coir_autopsies *autopsies, coir_autopsy_place *pl
     autopsy->of_cancel = true;
 }
 
+static void note_object(struct coir_autopsy *autopsy)
+{
+    struct coir_task_pool *pool = &coir_task_runtime(autopsy->task)->tasks;
+
+    pthread_mutex_lock(&pool->lock);
+    name_object(autopsy->object_task, kind_of(autopsy->wait), autopsy->object, pool);
+    pthread_mutex_unlock(&pool->lock);
+}
+
 /* wait: NULL if a call was refused. */
 static void note_told(struct coir_autopsies *autopsies, struct coir_task *task, int reason,
                       const char *wait, const void *object, const struct coir_blame *blame)
@@ -375,7 +398,8 @@ static void note_told(struct coir_autopsies *autopsies, struct coir_task *task, 
     autopsy->reason = reason;
     autopsy->wait = wait;
     autopsy->object = object;
-    note_person(&autopsy->object_task, wait ? task_of(wait, object) : NULL);
+    if (wait)
+        note_object(autopsy);
     note_backtrace(&autopsy->backtrace, blame->frame, autopsies->thorough);
 }
 
@@ -455,23 +479,27 @@ static void write_line(int fd, char *line, int n, int cap)
     coir_sys_write(fd, line, (size_t)n);
 }
 
-static int tell_caller(const struct cause *cause, char *buf, size_t cap)
+static int tell_caller(const struct cause *cause, const char *place, char *buf, size_t cap)
 {
     if (cause->who.name[0])
-        return snprintf(buf, cap, "by %s(), which task '%s' (created at %p) called at %p",
-                        cause->function, cause->who.name, cause->who.created, cause->site);
-    return snprintf(buf, cap, "by %s(), called at %p on thread %d, outside of tasks",
-                    cause->function, cause->site, (int)cause->thread);
+        return snprintf(buf, cap, "by %s(), which task '%s' (created at %p) called at %s",
+                        cause->function, cause->who.name, cause->who.created, place);
+    return snprintf(buf, cap, "by %s(), called on thread %d, outside of tasks, at %s",
+                    cause->function, (int)cause->thread, place);
 }
 
 static int tell_cause(const struct cause *cause, char *buf, size_t cap)
 {
+    char place[COIR_PLACE_TEXT_MAX] = "";
+
+    if (cause->site)
+        coir_backtrace_describe(place, cause->site);
     switch (cause->kind) {
     case COIR_CAUSE_CALL:
-        return tell_caller(cause, buf, cap);
+        return tell_caller(cause, place, buf, cap);
     case COIR_CAUSE_DEADLINE:
-        return snprintf(buf, cap, "by the deadline of a timeout that task '%s' began at %p",
-                        cause->who.name, cause->site);
+        return snprintf(buf, cap, "by the deadline of a timeout that task '%s' began at %s",
+                        cause->who.name, place);
     case COIR_CAUSE_FAILURE:
         return snprintf(buf, cap, "by task '%s' (created at %p) of its group, which returned %s",
                         cause->who.name, cause->who.created, coir_err_name(cause->error));
@@ -497,7 +525,7 @@ static bool is_same(const struct person *one, const struct person *other)
 
 static void write_cause(const struct cause *cause, int fd)
 {
-    char line[320] = "    ";
+    char line[512] = "    ";
     int n = 4 + tell_cause(cause, line + 4, sizeof line - 4);
 
     if (cause->through.name[0] && !is_same(&cause->through, &cause->who))
@@ -523,7 +551,7 @@ static void write_title(const struct coir_autopsy *autopsy, int fd)
         n += snprintf(line + n, sizeof line - (size_t)n, " (%s), %s",
                       coir_err_name(autopsy->reason), autopsy->wait ? "waiting for " : "at a call");
     if (autopsy->reason && autopsy->wait) {
-        describe(wait, sizeof wait, autopsy->wait, autopsy->object, autopsy->object_task.name);
+        describe(wait, sizeof wait, autopsy->wait, autopsy->object, autopsy->object_task);
         n += snprintf(line + n, sizeof line - (size_t)n, "%s", wait);
     }
     write_line(fd, line, n, sizeof line);

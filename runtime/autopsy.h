@@ -89,6 +89,15 @@ void coir_autopsy_cancels(struct coir_task *task, const struct coir_blame *blame
 void coir_autopsy_cancels_group(coir_autopsy_place *place, struct coir_task *owner,
                                 const struct coir_blame *blame);
 
+/* Whether nothing will be noted for now: to be looked at by a task that is told to stop,
+   before it calls what touches more of its stack, which is cold. */
+#define COIR_AUTOPSY_SPELL_NS 100000000
+static inline bool coir_autopsies_spent(const struct coir_autopsies *autopsies, int64_t now)
+{
+    return coir_load_relaxed(&autopsies->left) <= 0 &&
+           now - coir_load_relaxed(&autopsies->since) < COIR_AUTOPSY_SPELL_NS;
+}
+
 /* Whether there is room for a note, of which there is one less then. */
 bool coir_autopsy_is_wanted(struct coir_runtime *runtime);
 
@@ -108,8 +117,9 @@ void coir_autopsy_drop_group(coir_autopsy_place *place, struct coir_runtime *run
 void coir_autopsies_write(struct coir_runtime *runtime, bool only_left, int fd);
 
 /* What a wait is for, in words: "sleep", "coir_read on descriptor 5".  What it waits for
-   must be there meanwhile. */
+   must be there meanwhile.  pool: of the task that waits; locked. */
 #define COIR_WAIT_TEXT_MAX 128
-void coir_wait_describe(char buf[COIR_WAIT_TEXT_MAX], const char *wait, const void *object);
+void coir_wait_describe(char buf[COIR_WAIT_TEXT_MAX], const char *wait, const void *object,
+                        struct coir_task_pool *pool);
 
 #endif

@@ -383,7 +383,7 @@ void coir_cancel(coir_task *task)
 int coir_cancel_await(coir_task *task)
 {
     coir_fiber_of_caller("coir_cancel_await");
-    if (task)
+    if (task && !coir_is_forked())
         coir_cancel_task(task, &COIR_BLAME_CALLER("coir_cancel_await"));
     return await_as("coir_cancel_await", task);
 }

@@ -216,20 +216,33 @@ static const char *file_of(uintptr_t instruction)
     return slash ? slash + 1 : info.dli_fname;
 }
 
+static void describe(char buf[COIR_PLACE_TEXT_MAX], uintptr_t address, bool after_call,
+                     const char *file)
+{
+    char name[128] = "";
+    uintptr_t offset;
+
+    if (name_of(address - after_call, name, sizeof name, &offset))
+        snprintf(buf, COIR_PLACE_TEXT_MAX, "0x%012lx %s+0x%lx (%.64s)", (unsigned long)address,
+                 name, (unsigned long)(offset + after_call), file ? file : "?");
+    else
+        snprintf(buf, COIR_PLACE_TEXT_MAX, "0x%012lx (%.64s)", (unsigned long)address,
+                 file ? file : "?");
+}
+
+void coir_backtrace_describe(char buf[COIR_PLACE_TEXT_MAX], const void *return_address)
+{
+    uintptr_t address = (uintptr_t)return_address;
+
+    describe(buf, address, true, file_of(address - 1));
+}
+
 static void write_frame(int fd, int number, uintptr_t address, bool after_call, const char *file)
 {
-    uintptr_t instruction = address - after_call, offset;
-    char name[128] = "", line[256];
-    int n;
+    char place[COIR_PLACE_TEXT_MAX], line[COIR_PLACE_TEXT_MAX + 32];
 
-    if (name_of(instruction, name, sizeof name, &offset))
-        n = snprintf(line, sizeof line, "    #%d 0x%012lx %s+0x%lx (%.64s)\n", number,
-                     (unsigned long)address, name, (unsigned long)(offset + after_call),
-                     file ? file : "?");
-    else
-        n = snprintf(line, sizeof line, "    #%d 0x%012lx (%.64s)\n", number,
-                     (unsigned long)address, file ? file : "?");
-    coir_sys_write(fd, line, (size_t)n);
+    describe(place, address, after_call, file);
+    coir_sys_write(fd, line, (size_t)snprintf(line, sizeof line, "    #%d %s\n", number, place));
 }
 
 void coir_backtrace_write(const struct coir_backtrace *backtrace, int fd)

@@ -13,7 +13,8 @@
  *     of_caller      anywhere, once loaded
  *     of_frame       the same
  *     by_pointers    anywhere, also without libunwind
- *     write          not in signal handlers
+ *     describe       not in signal handlers; names once loaded
+ *     write          the same
  */
 #ifndef COIR_RUNTIME_BACKTRACE_H
 #define COIR_RUNTIME_BACKTRACE_H
@@ -56,6 +57,10 @@ void coir_backtrace_by_pointers(struct coir_backtrace *ret, const void *frame, c
 
 /* Where a function returns to, by its frame. */
 const void *coir_backtrace_return_address(const void *frame);
+
+/* The place that a call returns to:    0x55d0c8a3f0b1 serve+0x41 (echo_server) */
+#define COIR_PLACE_TEXT_MAX 256
+void coir_backtrace_describe(char buf[COIR_PLACE_TEXT_MAX], const void *return_address);
 
 /* A line for each frame:     #3 0x55d0c8a3f0b1 serve+0x41 (echo_server) */
 void coir_backtrace_write(const struct coir_backtrace *backtrace, int fd);

@@ -14,6 +14,7 @@ _Static_assert(sizeof(struct coir_timeout_state) <= sizeof(coir_shield), "fits")
 
 /* One walk's findings. */
 struct walk {
+    bool through; /* in: shields, too */
     bool cancelled;
     struct coir_task *task;   /* whose reason that is, the first that was found; NULL: the run's */
     struct coir_scope *scope; /* and which; NULL: its flag, or its group's */
@@ -44,13 +45,14 @@ static void find_cancelled(struct walk *walk, struct coir_task *task, struct coi
     walk->scope = scope;
 }
 
-/* Look at the scopes of one task, from `scope` outwards.  False at a shield. */
+/* Look at the scopes of one task, from `scope` outwards.  False at a shield that
+   holds. */
 static bool look_at_scopes(struct coir_scope *scope, bool own, struct walk *walk)
 {
     for (; scope; scope = scope->outer) {
         switch ((enum coir_scope_kind)scope->kind) {
         case COIR_SCOPE_SHIELD:
-            if (!is_late((struct coir_timeout_state *)scope, walk))
+            if (!walk->through && !is_late((struct coir_timeout_state *)scope, walk))
                 return false;
             break;
         case COIR_SCOPE_GROUP:
@@ -224,6 +226,11 @@ static void pass_on_to(struct coir_group_state *group, const struct walk *walk)
    cannot look by itself whether it should stop, and tell the other members. */
 static void pass_on(struct coir_fiber *fiber)
 {
+    struct walk all = { .through = true };
+
+    walk_from(fiber, fiber->task->scopes, &all);
+    if (!reason_of(&all))
+        return; /* nor has anybody below */
     for (struct coir_task *task = fiber->task->next; task; task = task->next) {
         struct coir_group_state *group = (struct coir_group_state *)task->scopes;
         struct walk walk = { 0 };
@@ -235,6 +242,13 @@ static void pass_on(struct coir_fiber *fiber)
         if (reason_of(&walk))
             pass_on_to(group, &walk);
     }
+}
+
+static bool is_spent(struct coir_fiber *fiber)
+{
+    struct coir_worker *worker = coir_load_relaxed(&fiber->worker);
+
+    return coir_autopsies_spent(&worker->runtime->autopsies, worker->tick_time);
 }
 
 /* refused: the frame of a call that is, for the first time for all that is known. */
@@ -251,8 +265,9 @@ static __attribute__((noinline)) int pending_slow(struct coir_fiber *fiber, cons
     reason = reason_of(&walk);
     if (!reason)
         return 0;
-    if (refused && (reason == -ETIMEDOUT ? !walk.late->scope.told
-                                         : !coir_load_relaxed(&fiber->task->autopsy)))
+    if (refused && !is_spent(fiber) &&
+        (reason == -ETIMEDOUT ? !walk.late->scope.told
+                              : !coir_load_relaxed(&fiber->task->autopsy)))
         note_reason(fiber, &walk, NULL, NULL, refused);
     if (reason == -ETIMEDOUT)
         walk.late->scope.told = 1;
@@ -334,7 +349,8 @@ int coir_cancel_prepare(struct coir_fiber *fiber, const char *wait, const void *
     reason = reason_of(&walk);
     if (!reason)
         return arm(fiber) ? 0 : -ENOMEM;
-    note_reason(fiber, &walk, wait, object, __builtin_frame_address(0));
+    if (!is_spent(fiber))
+        note_reason(fiber, &walk, wait, object, __builtin_frame_address(0));
     return reason;
 }
 

@@ -63,7 +63,8 @@ static bool tell_wait(struct coir_task *task, struct coir_fiber *fiber,
     reason = coir_load_relaxed(&fiber->reason);
     waits = fiber->task == task && reason; /* it may be another's by now */
     if (waits)
-        coir_wait_describe(buf, reason, coir_load_relaxed(&fiber->object));
+        coir_wait_describe(buf, reason, coir_load_relaxed(&fiber->object),
+                           &coir_task_runtime(task)->tasks);
     coir_park_release(fiber);
     return waits;
 }

@@ -12,6 +12,7 @@
 #include "worker.h"
 
 #define PATIENCE_LONG 1000000
+#define COMPUTED_LEAST 25000
 #define BACKOFF_LEAST 50000
 #define BACKOFF_MOST 10000000
 
@@ -109,18 +110,52 @@ static int64_t stuck_for(struct coir_watch *watch, struct coir_worker *other, in
 
     if (watch->since && watch->pulse == steps)
         return now - watch->since;
-    *watch = (struct coir_watch){ steps, now };
+    *watch = (struct coir_watch){ steps, now, 0 };
     return 0;
 }
 
-/* Whether only the worker's own thread can get at something. */
-static bool may_strand(struct coir_worker *victim, int64_t now, int64_t stuck)
+static bool has_queued(struct coir_worker *worker)
 {
-    if (coir_runqueue_length_hint(&victim->queue) > 0 && !coir_outbox_full(&victim->outbox))
-        return true;
-    return stuck >= PATIENCE_LONG &&
-           (coir_timers_next(&victim->timers) <= now || coir_load_relaxed(&victim->requests.head) ||
-            victim->runtime->driver->stranded(victim));
+    return coir_runqueue_length_hint(&worker->queue) > 0 && !coir_outbox_full(&worker->outbox);
+}
+
+/* Whether its thread has computed, and not waited for a CPU or in a system call, since
+   it was first asked. */
+static bool has_computed(struct coir_watch *watch, struct coir_worker *other)
+{
+    int64_t used = coir_sys_thread_time(other->tid);
+
+    if (!watch->used)
+        watch->used = used;
+    return used - watch->used >= COMPUTED_LEAST;
+}
+
+/* The next look may be the one that counts. */
+static void prepare_to_judge(struct coir_watch *watch, struct coir_worker *other)
+{
+    if (!watch->used && has_queued(other))
+        has_computed(watch, other);
+}
+
+/* Whether only the worker's own thread can get at something. */
+static bool may_strand(struct coir_worker *victim, int64_t now)
+{
+    return has_queued(victim) || coir_timers_next(&victim->timers) <= now ||
+           coir_load_relaxed(&victim->requests.head) ||
+           victim->runtime->driver->stranded(victim);
+}
+
+/* One who has no CPU, or is in a system call of the driver's, sees to its queue as soon
+   as it goes on, and a signal would not reach it sooner. */
+static bool must_signal(struct coir_watch *watch, struct coir_worker *victim, int64_t now,
+                        int64_t stuck)
+{
+    if (stuck >= PATIENCE_LONG)
+        return may_strand(victim, now);
+    if (!has_queued(victim))
+        return false;
+    return stuck >= COIR_RESCUE_DOUBT_NS ||
+           (!coir_load_relaxed(&victim->in_driver) && has_computed(watch, victim));
 }
 
 /* Whether it is this worker's turn to signal that one. */
@@ -157,6 +192,7 @@ enum coir_rescue_result coir_rescue_look(struct coir_worker *worker, int64_t now
     struct coir_runtime *runtime = worker->runtime;
     enum coir_rescue_result result = COIR_RESCUE_NOTHING;
 
+    worker->in_doubt = false;
     for (int i = 0; i < runtime->worker_count; i++) {
         struct coir_worker *other = &runtime->workers[i];
         int64_t stuck;
@@ -164,14 +200,22 @@ enum coir_rescue_result coir_rescue_look(struct coir_worker *worker, int64_t now
         if (other == worker || !coir_load_acquire(&other->open)) /* [O] */
             continue;
         stuck = stuck_for(&worker->watches[i], other, now);
-        if (stuck < patience || coir_load_relaxed(&other->state) != COIR_WORKER_AWAKE)
+        if (coir_load_relaxed(&other->state) != COIR_WORKER_AWAKE)
             continue;
+        if (stuck < patience) {
+            if (patience < COIR_RESCUE_DOUBT_NS)
+                prepare_to_judge(&worker->watches[i], other);
+            continue;
+        }
         if (coir_worker_take_from(worker, other) ||
             (stuck >= PATIENCE_LONG && coir_worker_take_inbox(worker, other)))
             result = COIR_RESCUE_TOOK;
-        else if (runtime->rescue_signal && may_strand(other, now, stuck) &&
+        else if (runtime->rescue_signal &&
+                 must_signal(&worker->watches[i], other, now, stuck) &&
                  signal_to(worker, other, now) && result == COIR_RESCUE_NOTHING)
             result = COIR_RESCUE_SIGNALLED;
+        else if (stuck < COIR_RESCUE_DOUBT_NS && has_queued(other))
+            worker->in_doubt = true;
     }
     return result;
 }

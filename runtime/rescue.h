@@ -19,8 +19,11 @@
  *                                              wake a sleeper, if nobody searches
  *     takes outbox and inbox    <--   goes on
  *
- * Evidence: items queued, for 50 us; a timer that is due, a request, operations
- * that the driver calls stranded, for 1 ms.  Without evidence there is no signal.
+ * Evidence: items queued, for 50 us in which its thread computed, or else 500 us; a
+ * timer that is due, a request, operations that the driver calls stranded, for 1 ms.
+ * A thread that waits for a CPU, or submits many operations in one system call, makes
+ * no step either, but will, and a signal reaches it no sooner.  Without evidence there
+ * is no signal.
  * One at a time is sent to a victim, and ever more rarely, 50 us to 10 ms, as long
  * as it makes no step.  The inbox is left to its owner for 1 ms too: one who has
  * just been woken for it needs a while to get up.
@@ -49,6 +52,10 @@
 
 struct coir_runtime;
 struct coir_worker;
+
+/* For so long it is doubtful whether one with items queued, whose thread does not
+   compute, is stuck; the caller of coir_rescue_look() looks again after that time. */
+#define COIR_RESCUE_DOUBT_NS 500000
 
 enum coir_rescue_result {
     COIR_RESCUE_NOTHING,

@@ -48,6 +48,8 @@ int coir_sys_thread_mask(int how, const sigset_t *set, sigset_t *ret_old);
 int coir_sys_get_affinity(size_t bytes, void *ret_set);
 int coir_sys_set_affinity(size_t bytes, const void *set);
 pid_t coir_sys_gettid(void);
+void coir_sys_drop_timer_slack(void); /* timers of the calling thread, not up to 50 us later */
+int64_t coir_sys_thread_time(pid_t thread); /* that it had a CPU; 0 if it is not there */
 pid_t coir_sys_getpid(void);
 void coir_sys_yield(void);
 /* Waits while *word is `value`; may return early.  wake: all that wait, and the word

@@ -312,6 +312,19 @@ void coir_task_copy_name(struct coir_task *task, char buf[COIR_NAME_MAX + 1])
         snprintf(buf, COIR_NAME_MAX + 1, "Task-%u", coir_task_number(task));
 }
 
+bool coir_task_pool_name(struct coir_task_pool *pool, struct coir_task *task,
+                         char buf[COIR_NAME_MAX + 1])
+{
+    struct coir_task_slab *slab = pool->slabs;
+
+    while (slab && slab != slab_of(task))
+        slab = slab->next;
+    if (!slab || !is_used(task))
+        return false;
+    coir_task_copy_name(task, buf);
+    return true;
+}
+
 void coir_task_drop_extra(struct coir_task_pool *pool, struct coir_task *task)
 {
     struct coir_task_extra *extra = task->extra;

@@ -218,6 +218,11 @@ uint32_t coir_task_number(struct coir_task *task);
 /* coir_task_name(), which is the task's own to call: its string has one place. */
 void coir_task_copy_name(struct coir_task *task, char buf[COIR_NAME_MAX + 1]);
 
+/* The same of a task that may have ended; false if it has, or is of another pool.  The
+   pool is locked. */
+bool coir_task_pool_name(struct coir_task_pool *pool, struct coir_task *task,
+                         char buf[COIR_NAME_MAX + 1]);
+
 struct coir_runtime *coir_task_runtime(const struct coir_task *task);
 
 /* Free what a task owns besides its descriptor, its name included. */

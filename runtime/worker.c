@@ -420,6 +420,16 @@ static bool is_calm(struct coir_worker *worker)
            worker->tick_budget == LOOK_EVERY_TICKS && !worker->runtime->driver->ready(worker);
 }
 
+/* Those who look after this worker are told that it is here, and will come back. */
+static void poll_driver(struct coir_worker *worker)
+{
+    if (!worker->runtime->driver->ready(worker))
+        return;
+    coir_store_relaxed(&worker->in_driver, 1);
+    worker->runtime->driver->poll(worker);
+    coir_store_relaxed(&worker->in_driver, 0);
+}
+
 void coir_worker_tick(struct coir_worker *worker)
 {
     int64_t now;
@@ -432,8 +442,7 @@ void coir_worker_tick(struct coir_worker *worker)
     worker->calm_ticks = 0;
     now = look(worker);
 
-    if (worker->runtime->driver->ready(worker))
-        worker->runtime->driver->poll(worker);
+    poll_driver(worker);
     look_after_outbox(worker);
     look_after_others(worker, now);
     offer_at_tick(worker, now);
@@ -811,8 +820,7 @@ static bool has_own_work(struct coir_worker *worker, int64_t now)
 static bool find_own(struct coir_worker *worker)
 {
     worker->tick_time = look(worker);
-    if (worker->runtime->driver->ready(worker))
-        worker->runtime->driver->poll(worker);
+    poll_driver(worker);
     if (coir_runqueue_length_hint(&worker->queue) > 0)
         return true;
     if (!coir_worker_take_from(worker, worker))
@@ -900,8 +908,11 @@ static bool must_look_out(struct coir_worker *worker)
     struct coir_runtime *runtime = worker->runtime;
     uint64_t activity;
 
-    if (runtime->worker_count == 1 || !runtime->rescue_signal ||
-        coir_load_seq_cst(&runtime->idle.lookouts) >= LOOKOUTS_MOST)
+    if (runtime->worker_count == 1 || !runtime->rescue_signal)
+        return false;
+    if (worker->in_doubt)
+        return true;
+    if (coir_load_seq_cst(&runtime->idle.lookouts) >= LOOKOUTS_MOST)
         return false;
     activity = all_activity(runtime);
     if (activity == worker->activity && !somebody_runs(worker))
@@ -930,7 +941,7 @@ static void wait_in_driver(struct coir_worker *worker)
         runtime->driver->wait(worker, deadline);
         return;
     }
-    look_at = coir_sys_now() + LOOKOUT_NS;
+    look_at = coir_sys_now() + (worker->in_doubt ? COIR_RESCUE_DOUBT_NS : LOOKOUT_NS);
     coir_add_seq_cst(&runtime->idle.lookouts, 1);
     runtime->driver->wait(worker, look_at < deadline ? look_at : deadline);
     coir_sub_seq_cst(&runtime->idle.lookouts, 1); /* [L] */
@@ -1039,6 +1050,7 @@ static int open_worker(struct coir_worker *worker)
     int rc;
 
     worker->tid = coir_sys_gettid();
+    coir_sys_drop_timer_slack();
     settle_on_cpu(worker);
     rc = coir_stack_altstack_set(&worker->altstack);
     if (rc < 0)

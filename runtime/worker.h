@@ -35,6 +35,7 @@ enum coir_commit {
 struct coir_watch {
     uint64_t pulse; /* its counters of steps, when last seen to change */
     int64_t since;  /* and when that was */
+    int64_t used;   /* CPU time of its thread, when first asked since then; or 0 */
 };
 
 struct coir_counters {
@@ -80,6 +81,7 @@ struct coir_worker {
     pid_t tid;
     bool in_rescue;         /* a signal handler runs: see rescue.h */
     bool looked_out;        /* it has woken up only to look around */
+    bool in_doubt;          /* whether another is stuck: it looks again soon */
     int64_t watch_at;       /* when to look after the others, while busy */
     uint64_t activity;      /* of all workers, when it was last on the lookout */
     struct coir_watch *watches; /* of all workers */
@@ -95,6 +97,7 @@ struct coir_worker {
     struct coir_requests requests;
     COIR_ATOMIC(uint32_t) state; /* see idle.h */
     COIR_ATOMIC(uint32_t) open;  /* tid and driver_state are there */
+    COIR_ATOMIC(uint32_t) in_driver; /* it submits and completes: see rescue.c */
     COIR_ATOMIC(int64_t) rescue_at, rescue_backoff; /* when it may be signalled again */
     COIR_ATOMIC(uint64_t) rescue_pulse;
     struct coir_probe probe;

@@ -12,9 +12,29 @@ COIR_BEGIN_DECLS
 
 /*
  * Write a line about every task of every run to a descriptor: its name, where
- * it was created, its state, what it waits for.  Then the backtraces of tasks that
- * wait, 100 of each run at most, and of those that run; they need libunwind, and
- * the latter the rescue signal.
+ * it was created, its state, what it waits for, and of a mutex who holds it.
+ *
+ * Then, of each task that was told to stop and is still there: what it waited for when
+ * that came, where, and who told it.  "Who" is a task or thread that called coir_cancel()
+ * or its like, and where; the timeout whose deadline passed, and where it was begun; the
+ * member of a group that failed; SIGINT; the end of the run.  It is passed on to those
+ * that a task waits for.  The same of each open group that was cancelled.
+ *
+ *     task 'fetch' (created at 0x55d0c8a3f2a4) was told to stop 0.012 s ago (ETIMEDOUT), \
+ *                                              waiting for coir_read on descriptor 7
+ *       by the deadline of a timeout that task 'fetch' began at 0x55d0c8a3f0b1 \
+ *                                              get_page+0x1f (crawler)
+ *       it waited in
+ *       #0 0x7f31c2a6195c coir_read+0x46 (libcoir.so.0)
+ *       #1 0x55d0c8a3f0d3 get_page+0x41 (crawler)
+ *
+ * That is kept of the first 64 in each tenth of a second, of the last 128 in all, and
+ * goes with the task.  These backtraces are right up to who called this library, and
+ * beyond for what was compiled with -fno-omit-frame-pointer.  With COIR_DEBUG=autopsy
+ * they are whole, which takes libunwind, and 1024 are kept.
+ *
+ * Then the backtraces of tasks that wait, 100 of each run at most, and of those that
+ * run; they need libunwind, and the latter the rescue signal.
  *
  * Any thread, any time.  The tasks go on meanwhile: each line is true of a
  * moment, and the lines of different moments.

@@ -10,8 +10,9 @@
  * task, and takes everything down again when that task has returned, in this
  * order: what still runs is cancelled; it is waited for, at most
  * options.shutdown_grace, after which the tasks that did not end are named on
- * stderr; the blocking pool is stopped, and lookups of names that take longer
- * than that again are named too; the workers end and close their rings.
+ * stderr, with what coir_dump() has of their being told to; the blocking pool is
+ * stopped, and lookups of names that take longer than that again are named too; the
+ * workers end and close their rings.
  *
  * Ctrl-C.  While coir_run() holds the default handler of SIGINT, the first
  * SIGINT cancels the main task, and the second ends the process.  A handler of
@@ -40,7 +41,9 @@
  *   COIR_DRIVER=name      which driver does the input and output: io_uring or
  *                         epoll, and no other
  *   COIR_STALL_MS=n       options.stall_ms
- *   COIR_DEBUG=word,word  migrate    each suspension resumes on another worker
+ *   COIR_DEBUG=word,word  autopsy    whole backtraces of what cancels and deadlines
+ *                                    ended: see coir_dump()
+ *                         migrate    each suspension resumes on another worker
  *                         noinline   await never runs a task on its own stack
  *                         report     name the tasks a run had to cancel
  *                         locks      report tasks that wait for themselves, and

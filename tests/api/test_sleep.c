@@ -1,6 +1,7 @@
 /*
  * Time: durations, the clock, sleeping, and who wakes first.
  */
+#include <sys/prctl.h>
 #include <time.h>
 
 #include "api/in_run.h"
@@ -259,4 +260,23 @@ RunTest(sleep, by_many_at_once_wakes_each)
     for (int i = 0; i < N; i++)
         cr_assert_eq(coir_await(tasks[i]), 0);
     return 0;
+}
+
+static int get_slack(void *ret_slack)
+{
+    *(int *)ret_slack = prctl(PR_GET_TIMERSLACK);
+    return 0;
+}
+
+/* The kernel may add a thread's slack to what it sleeps. */
+Test(sleep, has_no_slack_and_that_of_other_threads_is_their_own)
+{
+    int before = 0, slack = 0, after = 0;
+    cr_assert_eq(prctl(PR_SET_TIMERSLACK, 40000ul), 0);
+    get_slack(&before);
+    cr_assert_eq(coir_run(get_slack, &slack), 0);
+    get_slack(&after);
+    cr_assert_eq(before, 40000);
+    cr_assert_eq(slack, 1);
+    cr_assert_eq(after, before);
 }

@@ -476,6 +476,8 @@ RunTestOn(1, semaphore, released_and_acquired_at_once_does_not_overtake)
         let_all_wait();
     }
     coir_semaphore_release(&places);
+    let_all_wait();
+    EXPECT_STORY(&story, 1, 2, 3);
     coir_semaphore_release(&places);
     for (int i = 0; i < 3; i++)
         cr_assert_eq(coir_await(tasks[i]), 0);

@@ -180,7 +180,8 @@ RunTest(queue, of_one_passes_all_from_a_producer_to_a_consumer)
     coir_queue queue;
     struct putter putter = { .queue = &queue, .n = 5 }, getter = { .queue = &queue, .n = 5 };
     make(&queue, 1, COIR_QUEUE_FIFO);
-    cr_assert_eq(coir_gather({ put_several, &putter }, { get_several, &getter }), 0);
+    coir_call calls[] = { { put_several, &putter, 0 }, { get_several, &getter, 0 } };
+    cr_assert_eq(coir_gather_array(calls, 2), 0);
     cr_assert_eq(coir_queue_size(&queue), 0);
     coir_queue_destroy(&queue);
     return 0;

@@ -261,7 +261,7 @@ static int wait_for_any_on_two_workers(UNUSED void *arg)
 Test(misuse, wait_any_by_two_workers_at_once)
 {
     setenv("COIR_WORKERS", "2", 1);
-    for (int i = 0; i < check_scale(10); i++) {
+    for (int i = 0; i < check_scale(4); i++) {
         coir_fn *body = wait_for_any_on_two_workers;
         struct outcome outcome = in_child(run_culprit_process, &body);
         assert_aborted(&outcome, "coir_wait_any", NULL);

@@ -81,7 +81,8 @@ def check_comments(report, root, rows):
             listed = {key for key, row in rows.items() if test in row.tests}
             report.claim(named, f"{where} names no method of CPython's")
             for key in sorted(named ^ listed, key=str):
-                report.claim(False, f"{where} and {TABLE} do not agree on {'.'.join(map(str, key))}")
+                method = ".".join(map(str, key))
+                report.claim(False, f"{where} and {TABLE} do not agree on {method}")
 
 
 def methods_of(path):

@@ -24,7 +24,6 @@ idle blocking.h parking lend local.h
 probe.h
 autopsy.h
 worker.h
-autopsy
 park
 cancel.h
 waiters.h
@@ -34,6 +33,7 @@ waiters
 interrupt
 worker.c rescue tidy probe stall fork
 select.h mutex.h queue.h deadlock.h
+autopsy
 await
 deadlock
 mutex

@@ -2,9 +2,9 @@
  * faults.c - see faults.h.
  *
  * What has no wrapper cannot fail, or fails only for a mistake of the caller's:
- * now, sleep, yield, futex_wait, futex_wake, gettid, getpid, auxval, free,
- * freeaddrinfo, thread_join, thread_mask, raise, event_signal, errno, set_errno, find,
- * limit, is_regular, is_nonblocking, set_nonblocking, getsockopt.
+ * now, sleep, yield, futex_wait, futex_wake, gettid, thread_time, drop_timer_slack, getpid,
+ * auxval, free, freeaddrinfo, thread_join, thread_mask, raise, event_signal, errno, set_errno,
+ * find, limit, is_regular, is_nonblocking, set_nonblocking, getsockopt.
  * tests/rules/faults.py reads this list.
  */
 #include "support/faults.h"

@@ -36,6 +36,61 @@ Test(backtrace, is_empty_before_anything_can_walk)
     cr_assert_str_eq(written(), "");
 }
 
+/* What functions with frame pointers leave on a stack: the caller's frame, and where
+   they return to. */
+struct frame {
+    _Alignas(16) struct frame *caller;
+    uintptr_t returns_to;
+};
+
+enum { FRAMES = 60 };
+
+static struct frame *make_frames(void)
+{
+    static struct frame frames[FRAMES];
+
+    for (int i = 0; i < FRAMES; i++)
+        frames[i] = (struct frame){ &frames[i + 1], 1000 + (uintptr_t)i };
+    return frames;
+}
+
+static int walk(const struct frame *from, const struct frame *top)
+{
+    coir_backtrace_by_pointers(&backtrace, from, (const char *)top);
+    return backtrace.count;
+}
+
+Test(backtrace, by_pointers_goes_from_frame_to_frame_up_to_the_top)
+{
+    struct frame *frames = make_frames();
+
+    cr_assert_eq(walk(frames, frames + 5), 5);
+    for (int i = 0; i < 5; i++)
+        cr_assert_eq(backtrace.frames[i], 1000u + (unsigned)i);
+    cr_assert_eq(walk(frames, frames + FRAMES), COIR_BACKTRACE_MOST);
+    cr_assert_eq(walk(frames, NULL), 1, "of a stack whose end is not known");
+}
+
+Test(backtrace, by_pointers_ends_at_what_is_no_frame)
+{
+    struct frame *frames = make_frames(), *top = frames + FRAMES;
+
+    frames[10].caller = NULL;
+    cr_assert_eq(walk(frames, top), 11, "the outermost");
+    frames[9].caller = &frames[9];
+    cr_assert_eq(walk(frames, top), 10, "itself");
+    frames[8].caller = &frames[3];
+    cr_assert_eq(walk(frames, top), 9, "backwards");
+    frames[7].caller = top;
+    cr_assert_eq(walk(frames, top), 8, "out of the stack");
+    frames[6].caller = (struct frame *)((char *)&frames[7] + 8);
+    cr_assert_eq(walk(frames, top), 7, "not aligned");
+    frames[5].caller = (struct frame *)~(uintptr_t)15;
+    cr_assert_eq(walk(frames, top), 6, "the end of memory");
+    frames[4].returns_to = 0;
+    cr_assert_eq(walk(frames, top), 4, "returns nowhere");
+}
+
 #ifdef CHECK_BACKTRACES
 
 /* libunwind keeps two descriptors for itself: the first test must do without. */
