@@ -43,6 +43,8 @@ BASELINES = {
     "skynet_group": ["serial"],
     "yield2": ["switch", "boost_fiber"],
     "yield1000": ["switch", "boost_fiber"],
+    **{what: ["go"]
+       for what in ("ping_pong", "mpmc1", "mpmc2", "mpmc8", "pipeline", "mutex", "mutex_held")},
     "sleepers": ["go"],
     **{f"{what}_{hog}": [] for what in ("timer", "message", "task")
        for hog in ("alone", "computing", "blocked")},
@@ -243,6 +245,8 @@ def make_benchmarks(build_dir, peers, quick):
         "wake": [coir("wake", 300 if quick else 1000, workers=(2,))]
         + peer("futex", "wake", 300 if quick else 1000, workers=(2,))
         + peer("go", "wake", 300 if quick else 1000, workers=(2,)),
+        "queue": [coir("queue", million)] + peer("go", "queue", million),
+        "mutex": [coir("mutex", 4 * million)] + peer("go", "mutex", 4 * million),
         "sleepers": [coir("sleepers", million)] + peer("go", "sleepers", million),
         "hog": [coir("hog", 1000, workers=(2,))],
         "echo": make_echo(build_dir, peers, quick),

@@ -23,15 +23,16 @@
  * fork().  A child that was forked while the process had a run, by a task or by
  * another thread, has none: all that is left of it is a copy of its memory.  In
  * the child every call of coir, coir_run() included, returns -ECHILD, or NULL
- * where it returns a pointer; what asks whether something is done says true; the
- * counters are 0; and what returns nothing does nothing.  The child may exec,
- * _exit() or exit().  A task, or a call of coir_to_thread(), that returns in the
- * child aborts it, after a line on stderr.  The child of a worker gets the signal
- * mask of the thread that began the run, for workers block nearly every signal,
- * unless the task has blocked others.  The parent is not touched by any of that.
- * A process that has no run forks as ever.  vfork(), posix_spawn() and system()
- * work in a task as ever, but what they start inherits the worker's mask, if not
- * told otherwise; _Fork() and clone(2) do not tell the child, which may only exec.
+ * where it returns a pointer; what asks whether something is done, set or closed
+ * says true; the counters are 0; and what returns nothing does nothing, so that
+ * coir_mutex_lock_always() guards nothing.  The child may exec, _exit() or exit().
+ * A task, or a call of coir_to_thread(), that returns in the child aborts it, after
+ * a line on stderr.  The child of a worker gets the signal mask of the thread that
+ * began the run, for workers block nearly every signal, unless the task has blocked
+ * others.  The parent is not touched by any of that.  A process that has no run
+ * forks as ever.  vfork(), posix_spawn() and system() work in a task as ever, but
+ * what they start inherits the worker's mask, if not told otherwise; _Fork() and
+ * clone(2) do not tell the child, which may only exec.
  *
  * Environment (each read once, at the start of a run; options that are set in
  * the program win, save COIR_WORKERS, which overrides):

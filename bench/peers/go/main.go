@@ -249,6 +249,135 @@ func runYield(name string, tasks, yields int) {
 		Ok: true})
 }
 
+// queue
+
+func pingPong(n int) (int64, time.Duration) {
+	there, back := make(chan int64, 1), make(chan int64, 1)
+	go func() {
+		for number := range there {
+			back <- number
+		}
+	}()
+	var sum int64
+	start := time.Now()
+	for i := 0; i < n; i++ {
+		there <- int64(i)
+		sum += <-back
+	}
+	elapsed := time.Since(start)
+	close(there)
+	return sum, elapsed
+}
+
+func manyToMany(pairs, n int) (int64, time.Duration) {
+	var producers, consumers sync.WaitGroup
+	var sum atomic.Int64
+	shared := make(chan int64, 128)
+	start := time.Now()
+	producers.Add(pairs)
+	consumers.Add(pairs)
+	for i := 0; i < pairs; i++ {
+		go func() {
+			for k := 0; k < n/pairs; k++ {
+				shared <- int64(k)
+			}
+			producers.Done()
+		}()
+		go func() {
+			var mine int64
+			for number := range shared {
+				mine += number
+			}
+			sum.Add(mine)
+			consumers.Done()
+		}()
+	}
+	producers.Wait()
+	close(shared)
+	consumers.Wait()
+	return sum.Load(), time.Since(start)
+}
+
+// One item at a time: channels know no batches.
+func pipeline(n int) (int64, time.Duration) {
+	first := make(chan int64, 128)
+	last := first
+	start := time.Now()
+	for i := 0; i < 8; i++ {
+		from, to := last, make(chan int64, 128)
+		go func() {
+			for number := range from {
+				to <- number + 1
+			}
+			close(to)
+		}()
+		last = to
+	}
+	go func() {
+		for i := 0; i < n; i++ {
+			first <- int64(i)
+		}
+		close(first)
+	}()
+	var sum int64
+	for number := range last {
+		sum += number
+	}
+	return sum, time.Since(start)
+}
+
+func reportQueue(name, unit string, n int, elapsed time.Duration, sum, expected int64) {
+	report(result{Bench: name, Unit: unit, Value: perOperation(elapsed, int64(n)), N: int64(n),
+		Ok: sum == expected})
+}
+
+func runQueue(size int) {
+	n := size / 64 * 64
+	pingPong(n / 10)
+	sum, elapsed := pingPong(n)
+	reportQueue("ping_pong", "ns/round trip", n, elapsed, sum, int64(n)*int64(n-1)/2)
+	for _, pairs := range []int{1, 2, 8} {
+		each := int64(n / pairs)
+		sum, elapsed = manyToMany(pairs, n)
+		reportQueue(fmt.Sprintf("mpmc%d", pairs), "ns/item", n, elapsed, sum,
+			int64(pairs)*each*(each-1)/2)
+	}
+	sum, elapsed = pipeline(n)
+	reportQueue("pipeline", "ns/item", n, elapsed, sum, int64(n)*int64(n-1)/2+int64(n)*8)
+}
+
+// mutex
+
+func lockAll(n int, hold bool) (int, time.Duration) {
+	var mutex sync.Mutex
+	var all sync.WaitGroup
+	counter := 0
+	start := time.Now()
+	all.Add(64)
+	for i := 0; i < 64; i++ {
+		go func() {
+			for k := 0; k < n/64; k++ {
+				mutex.Lock()
+				counter++
+				if hold {
+					runtime.Gosched()
+				}
+				mutex.Unlock()
+			}
+			all.Done()
+		}()
+	}
+	all.Wait()
+	return counter, time.Since(start)
+}
+
+func runMutex(name string, n int, hold bool) {
+	lockAll(n/10, hold)
+	counter, elapsed := lockAll(n, hold)
+	report(result{Bench: name, Unit: "ns/lock", Value: perOperation(elapsed, int64(counter)),
+		N: int64(counter), Ok: counter == n/64*64})
+}
+
 // sleepers
 
 // A figure in kilobytes from /proc/self/status, in bytes.
@@ -511,6 +640,11 @@ func main() {
 	case "yield":
 		runYield("yield2", 2, n/2)
 		runYield("yield1000", 1000, n/1000)
+	case "queue":
+		runQueue(n)
+	case "mutex":
+		runMutex("mutex", n, false)
+		runMutex("mutex_held", n/10, true)
 	case "sleepers":
 		runSleepers(n)
 	case "timeout":
