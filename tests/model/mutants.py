@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Weaken every memory order of the modelled headers, drop every fence, leave out
+"""Weaken every memory order of the modelled files, drop every fence, leave out
 each step of the models that can be, and see that a model fails.
 
     mutants.py DIRECTORY_OF_THE_COMPILED_MODELS [HEADER...]
@@ -23,6 +23,8 @@ MODELS = {
     'handover.h': ['handover', 'idle'],
     'idle.h': ['idle'],
     'parking.h': ['park'],
+    'waiters.h': ['sync'],
+    'waiters.c': ['sync'],
 }
 STEPS = {'idle': ['pass_on', 'look']}
 
@@ -36,13 +38,14 @@ WEAKER = {
 
 OPERATION = re.compile(r'coir_(load|store|xchg|add|sub|or|cas)_(acquire|release|acq_rel|seq_cst)'
                        r'\(([^,()]*)|coir_fence_\w+\(\)')
-FUNCTION = re.compile(r'static inline .*\b(coir_\w+)\(')
+FUNCTION = re.compile(r'(?:static |\w)[\w *]*?\b(\w+)\([^;]*$')
 
 
 def mutants_of(header):
     """For each mutant its name and the model's arguments, in groups."""
     function = ''
-    code = open(os.path.join(RUNTIME, header)).read().split('#ifndef COIR_MODEL')[0]
+    code = re.sub(r'#ifndef COIR_MODEL.*?#endif', lambda part: '\n' * part.group().count('\n'),
+                  open(os.path.join(RUNTIME, header)).read(), flags=re.S)
     for number, line in enumerate(code.split('\n'), 1):
         if FUNCTION.match(line):
             function = FUNCTION.match(line).group(1)
