@@ -654,7 +654,7 @@ static int destroy_with(coir_fn *fn, bool full)
     if (full)
         cr_assert_eq(coir_queue_put(&queue, "x"), 0);
     coir_task *task = coir_create_task(fn, &queue);
-    coir_yield();
+    let_all_wait();
     coir_queue_destroy(&queue);
     return coir_await(task);
 }
