@@ -13,7 +13,7 @@
 #include "sys.h"
 #include "worker.h"
 
-COIR_ATOMIC(uint32_t) coir_deadlock_on;
+COIR_ATOMIC(uint32_t) coir_deadlock_runs;
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static struct coir_deadlock_wait *waits;

@@ -34,7 +34,8 @@ struct coir_deadlock_wait {
     bool listed, seen, reported;
 };
 
-extern COIR_ATOMIC(uint32_t) coir_deadlock_on;
+/* How many runs want it. */
+extern COIR_ATOMIC(uint32_t) coir_deadlock_runs;
 
 void coir_deadlock_list(struct coir_deadlock_wait *wait);
 void coir_deadlock_unlist(struct coir_deadlock_wait *wait);
@@ -46,7 +47,7 @@ static inline void coir_deadlock_begin(struct coir_deadlock_wait *wait,
                                        struct coir_waiter *waiter,
                                        struct coir_mutex_state *mutex)
 {
-    wait->listed = coir_load_relaxed(&coir_deadlock_on);
+    wait->listed = coir_load_relaxed(&coir_deadlock_runs);
     if (!wait->listed)
         return;
     wait->waiter = waiter;
@@ -63,14 +64,14 @@ static inline void coir_deadlock_end(struct coir_deadlock_wait *wait)
 /* The running task of the fiber can be found as one that waits for others' end. */
 static inline void coir_deadlock_awaits(struct coir_fiber *fiber)
 {
-    if (coir_load_relaxed(&coir_deadlock_on))
+    if (coir_load_relaxed(&coir_deadlock_runs))
         coir_deadlock_look_through(fiber);
 }
 
 /* Aborts unless the caller is the owner. */
 static inline void coir_deadlock_check_owner(struct coir_task *owner)
 {
-    if (coir_load_relaxed(&coir_deadlock_on))
+    if (coir_load_relaxed(&coir_deadlock_runs))
         coir_deadlock_check(owner);
 }
 

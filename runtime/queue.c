@@ -527,10 +527,11 @@ int coir_queue_init_with(coir_queue *memory, const coir_queue_options *options)
     queue->capacity = options->capacity;
     queue->item_size = options->item_size;
     queue->compare = options->compare;
+    if (options->item_size > SIZE_MAX / 2 - sizeof(uint64_t))
+        return -ENOMEM;
     if (!bounded || !options->capacity)
         return 0;
-    if (options->item_size > SIZE_MAX / 2 - sizeof(uint64_t) ||
-        options->capacity > SIZE_MAX / 2 / stride(queue))
+    if (options->capacity > SIZE_MAX / 2 / stride(queue))
         return -ENOMEM;
     queue->items = coir_sys_malloc(options->capacity * stride(queue));
     queue->slots = options->capacity;

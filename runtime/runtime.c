@@ -171,8 +171,7 @@ static int configure(struct coir_runtime *runtime, const coir_options *options)
     runtime->inline_tasks = !has_word(debug, "noinline");
     runtime->migrate = has_word(debug, "migrate");
     runtime->report = options->debug || has_word(debug, "report");
-    if (options->debug || has_word(debug, "locks"))
-        coir_store_relaxed(&coir_deadlock_on, 1);
+    runtime->watches_locks = options->debug || has_word(debug, "locks");
     runtime->rescue_signal = options->rescue_signal < 0 ? 0
                              : options->rescue_signal ? options->rescue_signal : SIGURG;
     runtime->pin_cpus = options->cpu_pinning;
@@ -330,6 +329,8 @@ static void release(struct coir_runtime *runtime)
     coir_stack_pool_destroy(&runtime->stacks);
     if (runtime->listed)
         coir_debug_remove(runtime);
+    if (runtime->listed && runtime->watches_locks)
+        coir_sub_relaxed(&coir_deadlock_runs, 1);
     for (int i = 0; runtime->workers && i < runtime->worker_count; i++)
         coir_worker_destroy(&runtime->workers[i]);
     coir_sys_free(runtime->workers);
@@ -539,6 +540,8 @@ static int open_runtime(const coir_options *options, struct coir_runtime **ret_r
     }
     coir_debug_add(runtime);
     runtime->listed = true;
+    if (runtime->watches_locks)
+        coir_add_relaxed(&coir_deadlock_runs, 1);
     *ret_runtime = runtime;
     return 0;
 }

@@ -195,7 +195,9 @@ static void look_at_descriptors(coir_select_case *cases, size_t n)
 {
     for (size_t i = 0; i < n; i++)
         if (cases[i].kind_ == DESCRIPTOR)
-            cases[i].result = coir_sys_poll_now(fd_of(&cases[i]), events_of(&cases[i]));
+            cases[i].result = fd_of(&cases[i]) < 0
+                                  ? -EBADF
+                                  : coir_sys_poll_now(fd_of(&cases[i]), events_of(&cases[i]));
 }
 
 /* Try them in a random order.  The case that happened; -1. */
@@ -289,8 +291,8 @@ static bool has_happened(coir_select_case *which, struct coir_fiber *fiber)
     if (entry->begun && coir_load_acquire(&entry->as.op.done)) { /* [D] */
         entry->begun = false;
         which->result = (int)coir_poll_end(&entry->as.op);
-        if (which->result == -EINTR)
-            begin_to_poll(which, fiber);
+        if (which->result == -EINTR && begin_to_poll(which, fiber) < 0)
+            which->result = -ENOMEM;
     }
     return which->result != 0;
 }

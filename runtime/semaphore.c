@@ -6,6 +6,7 @@
 #include "coir/sync.h"
 
 #include <errno.h>
+#include <limits.h>
 
 #ifndef COIR_MODEL
 #include "cancel.h"
@@ -90,7 +91,7 @@ void coir_semaphore_release(coir_semaphore *memory)
     coir_lock(&semaphore->lock);
     next = coir_waiters_take(&semaphore->waiters);
     if (!next) {
-        if (semaphore->most && semaphore->free == semaphore->most)
+        if (semaphore->free == (semaphore->most ? semaphore->most : UINT_MAX))
             coir_misuse("coir_semaphore_release", "more was released than there is");
         semaphore->free++;
     }

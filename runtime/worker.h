@@ -113,6 +113,7 @@ struct coir_runtime {
     bool inline_tasks; /* false under COIR_DEBUG=noinline */
     bool migrate;      /* COIR_DEBUG=migrate */
     bool report;       /* COIR_DEBUG=report */
+    bool watches_locks; /* COIR_DEBUG=locks */
     bool pin_cpus;
     int rescue_signal; /* 0: none */
     size_t stack_bytes;

@@ -40,8 +40,8 @@ COIR_BEGIN_DECLS
  * is asyncio's order, and costs a switch of tasks for every time that somebody waits.
  *
  * With COIR_DEBUG=locks, a task that would wait for itself, by way of any number of
- * locks and awaited tasks, is reported on stderr with all tasks of the cycle, and
- * waits; and coir_mutex_unlock() aborts if another task holds the lock.
+ * mutexes, awaited tasks and groups, is reported on stderr with all tasks of the cycle,
+ * and waits; and coir_mutex_unlock() aborts if another task holds the lock.
  */
 typedef struct coir_mutex {
     void *opaque_[5];
