@@ -65,7 +65,9 @@ Test(runqueue, what_is_pushed_first_comes_out_first)
 {
     fresh();
     coir_runqueue_push_first(&q, ITEM(2)); /* below position 0 */
-    coir_runqueue_push(&q, ITEM(3));
+    push(ITEM(3));
+    if (coir_runqueue_full(&q))
+        cr_assert(coir_runqueue_grow(&q));
     coir_runqueue_push_first(&q, ITEM(1));
     cr_assert_eq(coir_runqueue_length_hint(&q), 3);
     for (int i = 1; i <= 3; i++)
