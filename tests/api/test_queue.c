@@ -178,7 +178,7 @@ RunTest(queue, without_bound_keeps_the_order_while_it_grows)
         for (int i = 0; i < 2 * round; i++)
             expect(&queue, got++);
     }
-    cr_assert_eq(coir_queue_size(&queue), put - got);
+    cr_assert_eq(coir_queue_size(&queue), (size_t)(put - got));
     while (got < put)
         expect(&queue, got++);
     coir_queue_destroy(&queue);
