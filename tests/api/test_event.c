@@ -247,7 +247,7 @@ RunTest(event, set_by_a_thread_may_be_freed_at_once)
 {
     struct helper helper;
     helper_start(&helper, set_it);
-    for (int i = 0; i < check_scale(3000); i++) {
+    for (int i = 0; i < check_scale(600); i++) {
         coir_event *event = calloc(1, sizeof *event);
         helper_lend(&helper, event);
         while (i % 2 && !coir_event_is_set(event))

@@ -1054,7 +1054,7 @@ RunTest(queue, put_by_a_thread_may_be_destroyed_at_once)
 {
     struct helper helper;
     helper_start(&helper, put_one);
-    for (int i = 0; i < check_scale(3000); i++) {
+    for (int i = 0; i < check_scale(600); i++) {
         coir_queue *queue = malloc(sizeof *queue);
         int got = 0;
         make(queue, 1);
@@ -1076,7 +1076,7 @@ RunTest(queue, closed_by_a_thread_may_be_destroyed_at_once)
 {
     struct helper helper;
     helper_start(&helper, close_it);
-    for (int i = 0; i < check_scale(3000); i++) {
+    for (int i = 0; i < check_scale(600); i++) {
         coir_queue *queue = malloc(sizeof *queue);
         int got;
         make(queue, 1);

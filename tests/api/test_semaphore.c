@@ -286,7 +286,7 @@ RunTest(semaphore, released_by_a_thread_may_be_freed_at_once)
 {
     struct helper helper;
     helper_start(&helper, release_it);
-    for (int i = 0; i < check_scale(3000); i++) {
+    for (int i = 0; i < check_scale(600); i++) {
         coir_semaphore *places = malloc(sizeof *places);
         coir_semaphore_init(places, 0);
         helper_lend(&helper, places);
