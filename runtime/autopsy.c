@@ -352,7 +352,8 @@ static void set_cause(struct coir_autopsy *autopsy, const struct cause *noted,
         note_person(&autopsy->cause.through, blame->at);
 }
 
-/* What is noted of a cancel stays until it has ended a wait. */
+/* What is noted of a cancel stays until it has ended a wait.  A task may have found the
+   cause by itself, before whoever waits for it passes it on: then it has been told. */
 static void note_cancel(struct coir_autopsies *autopsies, coir_autopsy_place *place,
                         struct coir_task *task, bool of_group, const struct coir_blame *blame)
 {
@@ -361,6 +362,10 @@ static void note_cancel(struct coir_autopsies *autopsies, coir_autopsy_place *pl
 
     if (autopsy && autopsy->of_cancel)
         return;
+    if (autopsy && autopsy->reason && is_known(autopsy, noted, blame)) {
+        autopsy->of_cancel = true;
+        return;
+    }
     autopsy = one_for(autopsies, place);
     if (!autopsy)
         return;

@@ -299,20 +299,75 @@ static int await_under_a_deadline(void *arg)
     return rc;
 }
 
-/* Whether the child runs on its parent's stack or elsewhere. */
+/* Whether the child runs on its parent's stack or elsewhere; it may begin after the
+   deadline, when its parent has passed it on: then it has been cancelled, and no wait of
+   it has ended. */
 RunTest(autopsy, tells_a_child_of_its_parents_deadline)
 {
     struct ward ward;
     open_ward(&ward, sleep_forever, NULL);
     coir_task *task = create_named("parent", await_under_a_deadline, &ward.patient);
     yield_until(&ward.told, 1);
-    assert_told("child", " (ECANCELED), ");
     assert_told("child", "    by the deadline of a timeout that task 'parent' began at 0x");
     let_go_on(&ward);
     while (!coir_task_done(task))
         cr_assert_eq(coir_yield(), 0);
     assert_told("parent", " (ETIMEDOUT), ");
     assert_told("parent", "    by the deadline of a timeout that task 'parent' began at 0x");
+    cr_assert_eq(coir_await(task), -ETIMEDOUT);
+    return 0;
+}
+
+/* A child that finds the deadline by itself, before its parent, on the same worker, can
+   pass it on. */
+struct busy {
+    struct patient *patient;
+    atomic_bool runs, awaited;
+};
+
+static int sleep_past_the_deadline(void *arg)
+{
+    struct busy *busy = arg;
+    atomic_store(&busy->runs, true);
+    while (!atomic_load(&busy->awaited))
+        cr_assert_eq(coir_yield(), 0);
+    for (int64_t end = coir_now() + COIR_MILLISECONDS(3); coir_now() < end;)
+        ;
+    return coir_sleep(COIR_SECONDS(1000));
+}
+
+static coir_task *create_pinned(const char *name, coir_fn *fn, void *arg)
+{
+    coir_task_options options = { .name = name, .pinned = 1 };
+    return coir_create_task_with(&options, fn, arg);
+}
+
+static int await_it_under_a_deadline(void *arg)
+{
+    struct busy *busy = arg;
+    coir_task *child = create_pinned("child", be_patient, busy->patient);
+    while (!atomic_load(&busy->runs))
+        cr_assert_eq(coir_yield(), 0);
+    coir_timeout limit;
+    coir_timeout_begin(&limit, COIR_MILLISECONDS(1));
+    atomic_store(&busy->awaited, true);
+    int rc = coir_await(child);
+    cr_assert_eq(coir_timeout_end(&limit), 1);
+    return rc;
+}
+
+RunTest(autopsy, keeps_what_a_child_was_told_when_its_parent_passes_it_on)
+{
+    struct ward ward;
+    struct busy busy = { &ward.patient, false, false };
+    open_ward(&ward, sleep_past_the_deadline, &busy);
+    coir_task *task = create_pinned("parent", await_it_under_a_deadline, &busy);
+    yield_until(&ward.told, 1);
+    while (!*told(read_dump(), "parent")) /* until it has passed it on */
+        cr_assert_eq(coir_yield(), 0);
+    assert_told("child", " (ECANCELED), at a call\n");
+    assert_told("child", "    by the deadline of a timeout that task 'parent' began at 0x");
+    let_go_on(&ward);
     cr_assert_eq(coir_await(task), -ETIMEDOUT);
     return 0;
 }
