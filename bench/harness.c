@@ -40,6 +40,29 @@ int64_t bench_now(void)
     return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
 }
 
+void bench_spin_for(int64_t duration)
+{
+    int64_t until = bench_now() + duration;
+
+    while (bench_now() < until)
+        ;
+}
+
+static int by_value(const void *a, const void *b)
+{
+    int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
+
+    return (x > y) - (x < y);
+}
+
+double bench_ranked_us(int64_t *times, long n, long rank)
+{
+    if (n == 0)
+        return 0;
+    qsort(times, (size_t)n, sizeof *times, by_value);
+    return (double)times[rank] / 1000;
+}
+
 /* A figure in kilobytes from /proc/self/status.  Not getrusage(): its ru_maxrss
    still holds the peak of the program that called exec. */
 static int64_t status_bytes(const char *field)

@@ -32,6 +32,13 @@ void bench_parse(struct bench_args *args, int argc, char **argv);
 /* Nanoseconds on the monotonic clock. */
 int64_t bench_now(void);
 
+/* Keep this CPU busy for so many nanoseconds. */
+void bench_spin_for(int64_t duration);
+
+/* The one of n times in nanoseconds that comes `rank` places after the least, in
+   microseconds; 0 of none.  Sorts them. */
+double bench_ranked_us(int64_t *times, long n, long rank);
+
 /* Resident memory of this process in bytes: now, at its highest, and what its
    page tables take in the kernel. */
 int64_t bench_memory_now(void);

@@ -167,28 +167,20 @@ static int measure(void *arg)
     return rc;
 }
 
-static int by_value(const void *a, const void *b)
-{
-    int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
-
-    return (x > y) - (x < y);
-}
-
 static int report(struct samples *samples, const struct trial *trial, int workers, bool ok)
 {
     static const char *const hogs[] = { "alone", "computing", "blocked" };
     long n = samples->n < SAMPLES_MAX ? samples->n : SAMPLES_MAX;
     char name[40];
 
-    qsort(samples->delay, (size_t)n, sizeof *samples->delay, by_value);
     snprintf(name, sizeof name, "%s_%s", samples->name, hogs[trial->hog]);
     return bench_print(&(struct bench_result){
         .bench = name, .peer = "coir", .workers = workers, .unit = "us late",
-        .value = n ? (double)samples->delay[n / 2] / 1000 : 0,
+        .value = bench_ranked_us(samples->delay, n, n / 2),
         .n = (double)n,
         .ok = ok && n > 0,
-        .extra = { { "p99 us", n ? (double)samples->delay[n - 1 - n / 100] / 1000 : 0 },
-                   { "worst us", n ? (double)samples->delay[n - 1] / 1000 : 0 },
+        .extra = { { "p99 us", bench_ranked_us(samples->delay, n, n - 1 - n / 100) },
+                   { "worst us", bench_ranked_us(samples->delay, n, n - 1) },
                    { "signals/s", (double)trial->signals * 1000 / (double)trial->ms } },
     });
 }

@@ -65,19 +65,11 @@ static void spin_until(const atomic_long *word, long value)
         ;
 }
 
-static void spin_for(int64_t duration)
-{
-    int64_t until = bench_now() + duration;
-
-    while (bench_now() < until)
-        ;
-}
-
 static int set_again_and_again(struct game *game)
 {
     for (long i = 0; i < game->n; i++) {
         spin_until(&game->waits, i + 1);
-        spin_for(game->pause);
+        bench_spin_for(game->pause);
         int64_t start = bench_now();
         coir_future_set(&game->futures[i], NULL);
         game->call[i] = bench_now() - start;
@@ -112,19 +104,6 @@ static int play(void *arg)
     return rc < 0 ? rc : waited;
 }
 
-static int by_value(const void *a, const void *b)
-{
-    int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
-
-    return (x > y) - (x < y);
-}
-
-static double microseconds(int64_t *values, long n, long rank)
-{
-    qsort(values, (size_t)n, sizeof *values, by_value);
-    return (double)values[rank] / 1000;
-}
-
 static int run(const char *name, bool pinned, int64_t pause, const struct bench_args *args)
 {
     long n = args->n;
@@ -141,11 +120,11 @@ static int run(const char *name, bool pinned, int64_t pause, const struct bench_
     bool ok = coir_run_with(&options, play, &game) == 0;
     struct bench_result result = {
         .bench = name, .peer = "coir", .workers = args->workers, .unit = "us",
-        .value = microseconds(game.delay, n, n / 2),
+        .value = bench_ranked_us(game.delay, n, n / 2),
         .n = (double)n,
         .ok = ok,
-        .extra = { { "p99_us", microseconds(game.delay, n, n - 1 - n / 100) },
-                   { "call_us", microseconds(game.call, n, n / 2) } },
+        .extra = { { "p99_us", bench_ranked_us(game.delay, n, n - 1 - n / 100) },
+                   { "call_us", bench_ranked_us(game.call, n, n / 2) } },
     };
     free(game.futures);
     free(game.woken);

@@ -115,7 +115,7 @@ ssize_t coir_poll_end(struct coir_op *op)
 {
     bool asked = !coir_load_acquire(&op->done);
 
-    wait_for_end(op, asked && ask_to_end(op), "select");
+    wait_for_end(op, asked && ask_to_end(op), "ready");
     coir_fd_end(op->fd);
     return op->result == -ECANCELED && !asked ? -EBADF : op->result;
 }

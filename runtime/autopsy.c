@@ -133,12 +133,18 @@ void coir_wait_describe(char buf[COIR_WAIT_TEXT_MAX], const char *wait, const vo
 
 /* The list.  The lock is held. */
 
-void coir_autopsies_init(struct coir_autopsies *autopsies, bool thorough)
+void coir_autopsies_init(struct coir_autopsies *autopsies)
 {
     pthread_mutex_init(&autopsies->lock, NULL);
-    autopsies->thorough = thorough;
-    autopsies->most = thorough ? 1024 : 128;
-    autopsies->per_spell = thorough ? 1024 : 64;
+    autopsies->most = 128;
+    autopsies->per_spell = 64;
+}
+
+void coir_autopsies_be_thorough(struct coir_autopsies *autopsies)
+{
+    autopsies->thorough = true;
+    autopsies->most = 1024;
+    autopsies->per_spell = 1024;
 }
 
 static void take_out(struct coir_autopsies *autopsies, struct coir_autopsy *autopsy)

@@ -79,8 +79,11 @@ struct coir_autopsies {
     COIR_ATOMIC(int32_t) left;  /* in which so many may still be noted */
 };
 
-void coir_autopsies_init(struct coir_autopsies *autopsies, bool thorough);
+void coir_autopsies_init(struct coir_autopsies *autopsies);
 void coir_autopsies_destroy(struct coir_autopsies *autopsies);
+
+/* COIR_DEBUG=autopsy. */
+void coir_autopsies_be_thorough(struct coir_autopsies *autopsies);
 
 /* The task is about to be cancelled.  Any thread. */
 void coir_autopsy_cancels(struct coir_task *task, const struct coir_blame *blame);

@@ -390,7 +390,7 @@ int coir_cancel_await(coir_task *task)
 
 /* Waiting for any. */
 
-bool coir_task_watch(struct coir_task *task, struct coir_fiber *fiber)
+bool coir_task_watch(const char *function, struct coir_task *task, struct coir_fiber *fiber)
 {
     uint64_t shared = coir_load_acquire(&task->shared), joiner, watched;
 
@@ -399,7 +399,7 @@ bool coir_task_watch(struct coir_task *task, struct coir_fiber *fiber)
             return false;
         joiner = shared & COIR_TASK_JOINER;
         if (joiner && joiner != (uintptr_t)fiber) /* its own: the task is there twice */
-            coir_misuse("coir_wait_any", "the task '%s' is being awaited already",
+            coir_misuse(function, "the task '%s' is being awaited already",
                         coir_task_name(task));
         watched = (shared & ~COIR_TASK_JOINER) | (uintptr_t)fiber | COIR_TASK_WATCHED;
     } while (!coir_cas_acq_rel(&task->shared, &shared, watched)); /* [J] */
@@ -459,7 +459,7 @@ static int wait_for_first(struct coir_fiber *fiber, struct coir_task **tasks, si
 
     for (size_t i = 0; i < n; i++)
         if (tasks[i])
-            coir_task_watch(tasks[i], fiber);
+            coir_task_watch("coir_wait_any", tasks[i], fiber);
     while ((first = first_ended(tasks, n)) < 0 &&
            (rc = coir_cancel_prepare(fiber, "wait_any", tasks)) == 0)
         coir_park(fiber, "wait_any", tasks);

@@ -26,7 +26,7 @@ int coir_inline_run(struct coir_fiber *fiber, struct coir_task *task);
 
 /* Let the fiber be unparked at the task's end, unless that has come; or no more.  By the
    one who has the handle. */
-bool coir_task_watch(struct coir_task *task, struct coir_fiber *fiber);
+bool coir_task_watch(const char *function, struct coir_task *task, struct coir_fiber *fiber);
 void coir_task_unwatch(struct coir_task *task);
 
 /* Abort unless the running task may wait for this one. */

@@ -19,7 +19,7 @@
  * After Go's sync.Mutex and WebKit's WTF::Lock, in that both barge and give after about
  * a millisecond.
  *
- * Checked by  tests/model/mutex.cpp (this file), tests/api/test_mutex.c
+ * Checked by  tests/model/sync.cpp (this file), tests/api/test_mutex.c
  */
 #include "mutex.h"
 
@@ -34,7 +34,7 @@
 #endif
 
 #define PATIENCE_NS 1000000
-#define SPINS 30 /* an other worker's short critical section, rather than two switches */
+#define SPINS 30 /* another worker's short critical section, rather than two switches */
 
 enum how { RETRY, GIVEN }; /* a waiter's result */
 

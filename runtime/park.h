@@ -34,7 +34,7 @@
  *   [V] park's compare-and-swap to PARKED (release)  ->  unpark's (acquire):
  *       whoever queues the fiber sees its registers.
  *
- * Checked by  tests/model/park.cpp, tests/unit/test_park.c
+ * Checked by  tests/model/park.cpp
  */
 #ifndef COIR_RUNTIME_PARK_H
 #define COIR_RUNTIME_PARK_H

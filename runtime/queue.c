@@ -8,7 +8,7 @@
  *       cannot leave then.  So each is in one place.
  *   Q3  A closed queue has nobody waiting to put; if it is empty, nobody waiting.
  *
- * Checked by  tests/model/queue.cpp (this file), tests/api/test_queue.c
+ * Checked by  tests/model/sync.cpp (this file), tests/api/test_queue.c
  */
 #include "queue.h"
 
@@ -216,74 +216,63 @@ static int wait_to_get(struct coir_queue_state *queue, struct coir_fiber *fiber,
 
 /* The calls. */
 
-int coir_queue_put(coir_queue *memory, const void *item)
+/* fiber: the caller's; NULL: a thread that runs no task, which may not wait. */
+static int put(struct coir_fiber *fiber, struct coir_queue_state *queue, const void *item,
+               bool may_wait)
 {
-    struct coir_fiber *fiber = coir_fiber_of_caller("coir_queue_put");
-    struct coir_queue_state *queue = state_of(memory);
     struct coir_waiter *woken;
-    int rc = coir_cancel_pending(fiber);
+    int rc = fiber ? coir_cancel_pending(fiber) : 0;
 
     if (rc < 0)
         return rc;
-    coir_take_steps(fiber, 1);
+    if (may_wait)
+        coir_take_steps(fiber, 1);
     coir_lock(&queue->lock);
     rc = coir_queue_give(queue, item, &woken);
-    if (rc == -EAGAIN)
+    if (rc == -EAGAIN && may_wait)
         return wait_to_put(queue, fiber, item);
     coir_unlock(&queue->lock);
     coir_waiter_wake_next(woken);
     return rc;
 }
 
-int coir_queue_get(coir_queue *memory, void *ret_item)
+static int get(struct coir_fiber *fiber, struct coir_queue_state *queue, void *ret_item,
+               bool may_wait)
 {
-    struct coir_fiber *fiber = coir_fiber_of_caller("coir_queue_get");
-    struct coir_queue_state *queue = state_of(memory);
     struct coir_waiter *woken;
-    int rc = coir_cancel_pending(fiber);
+    int rc = fiber ? coir_cancel_pending(fiber) : 0;
 
     if (rc < 0)
         return rc;
-    coir_take_steps(fiber, 1);
+    if (may_wait)
+        coir_take_steps(fiber, 1);
     coir_lock(&queue->lock);
     rc = coir_queue_take(queue, ret_item, &woken);
-    if (rc == -EAGAIN)
+    if (rc == -EAGAIN && may_wait)
         return wait_to_get(queue, fiber, ret_item);
     coir_unlock(&queue->lock);
     coir_waiter_wake(woken);
     return rc;
 }
 
-int coir_queue_try_put(coir_queue *memory, const void *item)
+int coir_queue_put(coir_queue *queue, const void *item)
 {
-    struct coir_fiber *fiber = coir_fiber_or_none("coir_queue_try_put");
-    struct coir_queue_state *queue = state_of(memory);
-    struct coir_waiter *woken;
-    int rc = fiber ? coir_cancel_pending(fiber) : 0;
-
-    if (rc < 0)
-        return rc;
-    coir_lock(&queue->lock);
-    rc = coir_queue_give(queue, item, &woken);
-    coir_unlock(&queue->lock);
-    coir_waiter_wake_next(woken);
-    return rc;
+    return put(coir_fiber_of_caller("coir_queue_put"), state_of(queue), item, true);
 }
 
-int coir_queue_try_get(coir_queue *memory, void *ret_item)
+int coir_queue_get(coir_queue *queue, void *ret_item)
 {
-    struct coir_fiber *fiber = coir_fiber_or_none("coir_queue_try_get");
-    struct coir_queue_state *queue = state_of(memory);
-    struct coir_waiter *woken;
-    int rc = fiber ? coir_cancel_pending(fiber) : 0;
+    return get(coir_fiber_of_caller("coir_queue_get"), state_of(queue), ret_item, true);
+}
 
-    if (rc < 0)
-        return rc;
-    coir_lock(&queue->lock);
-    rc = coir_queue_take(queue, ret_item, &woken);
-    coir_unlock(&queue->lock);
-    coir_waiter_wake(woken);
-    return rc;
+int coir_queue_try_put(coir_queue *queue, const void *item)
+{
+    return put(coir_fiber_or_none("coir_queue_try_put"), state_of(queue), item, false);
+}
+
+int coir_queue_try_get(coir_queue *queue, void *ret_item)
+{
+    return get(coir_fiber_or_none("coir_queue_try_get"), state_of(queue), ret_item, false);
 }
 
 /* Many at once.  With the lock held: as many as go without waiting, and those that are

@@ -172,6 +172,8 @@ static int configure(struct coir_runtime *runtime, const coir_options *options)
     runtime->migrate = has_word(debug, "migrate");
     runtime->report = options->debug || has_word(debug, "report");
     runtime->watches_locks = options->debug || has_word(debug, "locks");
+    if (options->debug || has_word(debug, "autopsy"))
+        coir_autopsies_be_thorough(&runtime->autopsies);
     runtime->rescue_signal = options->rescue_signal < 0 ? 0
                              : options->rescue_signal ? options->rescue_signal : SIGURG;
     runtime->pin_cpus = options->cpu_pinning;
@@ -354,9 +356,7 @@ static int create(const coir_options *options, struct coir_runtime **ret_runtime
     memset(runtime, 0, sizeof *runtime);
     coir_task_pool_init(&runtime->tasks, runtime);
     runtime->tasks.drop_autopsy = coir_autopsy_drop;
-    coir_autopsies_init(&runtime->autopsies,
-                        (options && options->debug) ||
-                            has_word(getenv("COIR_DEBUG"), "autopsy"));
+    coir_autopsies_init(&runtime->autopsies);
     coir_blocking_init(&runtime->blocking[COIR_BLOCKING_NAMES], NAME_THREADS);
     coir_blocking_init(&runtime->blocking[COIR_BLOCKING_DRIVER], DRIVER_THREADS);
     coir_blocking_init(&runtime->blocking[COIR_BLOCKING_CALLS], CALL_THREADS);

@@ -2,8 +2,8 @@
  * select.c - waiting for the first of several things.
  *
  * With the locks of all sources, taken in the order of their addresses: if something
- * can happen at once, one such thing does, beginning anywhere.  Else a node goes into
- * each list, and the locks are released.  A changer that takes one of the nodes decides
+ * can happen at once, one such thing does, tried in a random order.  Else a node goes
+ * into each list, and the locks are released.  A changer that takes one of the nodes decides
  * the choice; what is left of the others is then removed, lock by lock.
  *
  * Tasks and descriptors have no locks: when the waiting fiber is woken, it looks at
@@ -15,7 +15,7 @@
  *
  * After Go's selectgo().
  *
- * Checked by  tests/model/select.cpp (this file), tests/api/test_select.c
+ * Checked by  tests/model/sync.cpp (this file), tests/api/test_select.c
  */
 #include "select.h"
 
@@ -263,7 +263,7 @@ static int begin_others(coir_select_case *cases, size_t n, struct coir_fiber *fi
     for (size_t i = 0; i < n; i++) {
         entry_of(&cases[i])->begun = false;
         if (cases[i].kind_ == TASK)
-            coir_task_watch(cases[i].object_, fiber);
+            coir_task_watch("coir_select", cases[i].object_, fiber);
         else if (cases[i].kind_ == DESCRIPTOR && rc == 0)
             rc = begin_to_poll(&cases[i], fiber);
     }

@@ -106,7 +106,7 @@ struct coir_waiter *coir_waiters_take_all(struct coir_waiters *waiters, int32_t 
     return first;
 }
 
-void coir_waiter_wake(struct coir_waiter *taken)
+static void wake(struct coir_waiter *taken, void (*unpark)(struct coir_fiber *))
 {
     struct coir_fiber *fiber;
     struct coir_runtime *visited;
@@ -116,22 +116,18 @@ void coir_waiter_wake(struct coir_waiter *taken)
     fiber = taken->fiber;
     visited = coir_visit(fiber);
     coir_store_release(&taken->state, COIR_WAITER_WOKEN); /* [W] */
-    coir_unpark(fiber);
+    unpark(fiber);
     coir_visit_end(visited);
+}
+
+void coir_waiter_wake(struct coir_waiter *taken)
+{
+    wake(taken, coir_unpark);
 }
 
 void coir_waiter_wake_next(struct coir_waiter *taken)
 {
-    struct coir_fiber *fiber;
-    struct coir_runtime *visited;
-
-    if (!taken)
-        return;
-    fiber = taken->fiber;
-    visited = coir_visit(fiber);
-    coir_store_release(&taken->state, COIR_WAITER_WOKEN); /* [W] */
-    coir_unpark_next(fiber);
-    coir_visit_end(visited);
+    wake(taken, coir_unpark_next);
 }
 
 void coir_waiters_wake_all(struct coir_waiter *chain)

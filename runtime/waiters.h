@@ -37,7 +37,7 @@
  *       is one turn more of some loop (park.h).
  *   [K] unlock's store (release)  ->  the next lock (acquire).
  *
- * Checked by  tests/model/waiters.cpp (this file and waiters.c)
+ * Checked by  tests/model/sync.cpp (this file and waiters.c)
  */
 #ifndef COIR_RUNTIME_WAITERS_H
 #define COIR_RUNTIME_WAITERS_H

@@ -59,19 +59,11 @@ static void spin_until(const atomic_long *word, long value)
         ;
 }
 
-static void spin_for(int64_t duration)
-{
-    int64_t until = bench_now() + duration;
-
-    while (bench_now() < until)
-        ;
-}
-
 static void set_again_and_again(struct game *game)
 {
     for (long i = 0; i < game->n; i++) {
         spin_until(&game->waits, i + 1);
-        spin_for(game->asleep ? 1000000 : 10000);
+        bench_spin_for(game->asleep ? 1000000 : 10000);
         int64_t start = bench_now();
         atomic_store(&game->word, (int)i + 1);
         if (game->asleep)
@@ -80,19 +72,6 @@ static void set_again_and_again(struct game *game)
         spin_until(&game->ran, i + 1);
         game->delay[i] = game->woken[i] - start;
     }
-}
-
-static int by_value(const void *a, const void *b)
-{
-    int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
-
-    return (x > y) - (x < y);
-}
-
-static double microseconds(int64_t *values, long n, long rank)
-{
-    qsort(values, (size_t)n, sizeof *values, by_value);
-    return (double)values[rank] / 1000;
 }
 
 static int run(const char *name, bool asleep, const struct bench_args *args)
@@ -114,11 +93,11 @@ static int run(const char *name, bool asleep, const struct bench_args *args)
     }
     struct bench_result result = {
         .bench = name, .peer = "futex", .workers = args->workers, .unit = "us",
-        .value = microseconds(game.delay, n, n / 2),
+        .value = bench_ranked_us(game.delay, n, n / 2),
         .n = (double)n,
         .ok = ok,
-        .extra = { { "p99_us", microseconds(game.delay, n, n - 1 - n / 100) },
-                   { "call_us", microseconds(game.call, n, n / 2) } },
+        .extra = { { "p99_us", bench_ranked_us(game.delay, n, n - 1 - n / 100) },
+                   { "call_us", bench_ranked_us(game.call, n, n / 2) } },
     };
     free(game.woken);
     free(game.delay);

@@ -107,8 +107,8 @@ COIR_API int coir_queue_try_put(coir_queue *queue, const void *item);
 COIR_API int coir_queue_try_get(coir_queue *queue, void *ret_item);
 
 /*
- * Put n items, in their order, under as few locks as possible; others may come between
- * them.
+ * Put n items, in their order, at less than the cost of so many puts; others may come
+ * between them.
  *
  * Tasks only.
  *

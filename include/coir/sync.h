@@ -272,7 +272,7 @@ typedef struct coir_once {
  * Tasks only.  Aborts when fn calls it again.
  *
  * Returns   what fn returned, to everybody if that is >= 0; else to the one whose call
- *           ran it; -ECANCELED, -ETIMEDOUT or -ENOMEM to one that would have waited.
+ *           ran it; -ECANCELED, -ETIMEDOUT or -ENOMEM: fn did not run for this call.
  * Suspends  as fn does, and while another runs it.
  */
 COIR_API int coir_once_run(coir_once *once, coir_fn *fn, void *arg);

@@ -85,7 +85,7 @@ struct coir_op {
 
 #define coir_random(fiber) rl::rand(2)
 #define coir_task_done(task) ((void)(task), false)
-#define coir_task_watch(task, fiber) ((void)(task))
+#define coir_task_watch(function, task, fiber) ((void)(task))
 #define coir_task_unwatch(task) ((void)(task))
 #define coir_task_check_handle(function, task) ((void)(task))
 #define coir_poll_begin(op, fiber, fd, events) (-ENOMEM)
