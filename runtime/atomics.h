@@ -42,7 +42,10 @@
 #define coir_or_acq_rel(p, v) atomic_fetch_or_explicit((p), (v), memory_order_acq_rel)
 
 /* Compare and swap: true if *p was *expected and is now v; else *expected is
-   what *p was, read with acquire. */
+   what *p was, read with acquire, or relaxed. */
+#define coir_cas_relaxed(p, expected, v)                                              \
+    atomic_compare_exchange_strong_explicit((p), (expected), (v), memory_order_relaxed, \
+                                            memory_order_relaxed)
 #define coir_cas_acquire(p, expected, v)                                              \
     atomic_compare_exchange_strong_explicit((p), (expected), (v), memory_order_acquire, \
                                             memory_order_acquire)

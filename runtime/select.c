@@ -306,7 +306,7 @@ static bool decide_for_other(coir_select_case *cases, size_t n, struct coir_fibe
 
     for (size_t i = 0; i < n; i++)
         if (has_happened(&cases[i], fiber))
-            return coir_cas_acq_rel(&choice->winner, &undecided, (int32_t)i);
+            return coir_cas_relaxed(&choice->winner, &undecided, (int32_t)i);
     return false;
 }
 
@@ -317,17 +317,17 @@ static int wait_for_any(coir_select_case *cases, size_t n, struct coir_fiber *fi
     int32_t winner, undecided = COIR_UNDECIDED;
     int rc = begin_others(cases, n, fiber);
 
-    while (coir_load_acquire(&choice->winner) == COIR_UNDECIDED &&
+    while (coir_load_relaxed(&choice->winner) == COIR_UNDECIDED &&
            !decide_for_other(cases, n, fiber, choice)) {
         if (rc == 0)
             rc = coir_cancel_prepare(fiber, "select", cases);
         if (rc == 0)
             coir_park(fiber, "select", cases);
-        else if (coir_cas_acq_rel(&choice->winner, &undecided, NOBODY))
+        else if (coir_cas_relaxed(&choice->winner, &undecided, NOBODY))
             return rc;
         undecided = COIR_UNDECIDED;
     }
-    winner = coir_load_acquire(&choice->winner);
+    winner = coir_load_relaxed(&choice->winner);
     if (source_of(&cases[winner])) {
         struct coir_waiter *waiter = &entry_of(&cases[winner])->as.waiter;
         coir_waiter_wait_always(waiter, "select", cases);

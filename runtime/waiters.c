@@ -77,7 +77,7 @@ static bool wins(struct coir_waiter *waiter)
     int32_t undecided = COIR_UNDECIDED;
 
     return !waiter->choice ||
-           coir_cas_acq_rel(&waiter->choice->winner, &undecided, waiter->number);
+           coir_cas_relaxed(&waiter->choice->winner, &undecided, waiter->number);
 }
 
 struct coir_waiter *coir_waiters_take(struct coir_waiters *waiters)

@@ -24,7 +24,8 @@
  *       changer is a thread that has not returned from its call.  Whoever finds an
  *       object changed without having waited has passed through the lock for it.
  *   W4  Of the nodes of one choice at most one is taken: by whoever changes `winner`
- *       from COIR_UNDECIDED, which needs no common lock.
+ *       from COIR_UNDECIDED, which needs no common lock, and no order: what is given
+ *       passes through [K] and [W].
  *
  * The lock is held for a few instructions, and never while a fiber is woken, save by
  * coir_select(), which takes all of its objects' in the order of their addresses.  It

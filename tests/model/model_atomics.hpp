@@ -139,6 +139,7 @@ static inline bool model_cas(rl::atomic<T> *p, T *expected, V v, rl::memory_orde
 #define coir_or_seq_cst(p, v) MODEL_RMW(p, v, seq_cst, fetch_or)
 #define coir_or_acq_rel(p, v) MODEL_RMW(p, v, acq_rel, fetch_or)
 
+#define coir_cas_relaxed(p, expected, v) MODEL_CAS(p, expected, v, relaxed)
 #define coir_cas_acquire(p, expected, v) MODEL_CAS(p, expected, v, acquire)
 #define coir_cas_acq_rel(p, expected, v) MODEL_CAS(p, expected, v, acq_rel)
 #define coir_cas_seq_cst(p, expected, v) MODEL_CAS(p, expected, v, seq_cst)
