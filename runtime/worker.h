@@ -88,8 +88,10 @@ struct coir_worker {
     int64_t tidy_at;            /* see tidy.h */
     bool sorts;                 /* free descriptors, while it tidies */
 
-    /* Asked by others: how many items it may keep to itself. */
+    /* Asked by others: how many items it may keep to itself.  And told by them: its
+       pulse, when they found that it makes no step; or 0. */
     _Alignas(128) COIR_ATOMIC(int64_t) keep;
+    COIR_ATOMIC(uint64_t) stuck;
 
     /* Anyone's. */
     _Alignas(128) struct coir_outbox outbox;
@@ -99,7 +101,7 @@ struct coir_worker {
     COIR_ATOMIC(uint32_t) open;  /* tid and driver_state are there */
     COIR_ATOMIC(uint32_t) in_driver; /* it submits and completes: see rescue.c */
     COIR_ATOMIC(int64_t) rescue_at, rescue_backoff; /* when it may be signalled again */
-    COIR_ATOMIC(uint64_t) rescue_pulse;
+    COIR_ATOMIC(uint64_t) rescue_pulse, rescued; /* steps then; signals that gave something */
     struct coir_probe probe;
 };
 
@@ -161,6 +163,16 @@ static inline void coir_count_end(COIR_ATOMIC(uint64_t) *counter)
 static inline void coir_count(COIR_ATOMIC(uint64_t) *counter)
 {
     coir_store_relaxed(counter, coir_load_relaxed(counter) + 1);
+}
+
+/* Changes with everything a worker does for its tasks. */
+static inline uint64_t coir_worker_pulse(const struct coir_worker *worker)
+{
+    const struct coir_counters *counters = &worker->counters;
+
+    return coir_load_relaxed(&counters->spawned) + coir_load_relaxed(&counters->finished) +
+           coir_load_relaxed(&counters->inlined) + coir_load_relaxed(&counters->submitted) +
+           coir_load_relaxed(&counters->switches);
 }
 
 /* Put an item into the worker's own queue, which must be the caller's. */
