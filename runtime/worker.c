@@ -460,6 +460,7 @@ static void poll_driver(struct coir_worker *worker)
 
 void coir_worker_tick(struct coir_worker *worker)
 {
+    uint64_t stuck;
     int64_t now;
 
     if (worker->calm_ticks < CALM_TICKS && is_calm(worker)) {
@@ -468,11 +469,14 @@ void coir_worker_tick(struct coir_worker *worker)
         return;
     }
     worker->calm_ticks = 0;
-    if (coir_load_relaxed(&worker->stuck))
-        coir_store_relaxed(&worker->stuck, 0); /* it is here */
+    stuck = coir_load_relaxed(&worker->stuck);
+    if (stuck)
+        coir_store_relaxed(&worker->stuck, 0); /* what is due by now it runs itself */
     now = look(worker);
-
     poll_driver(worker);
+    if (stuck)
+        coir_store_relaxed(&worker->stuck, stuck);
+
     look_after_outbox(worker);
     look_after_others(worker, now);
     offer_at_tick(worker, now);
