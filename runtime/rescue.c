@@ -163,7 +163,7 @@ static bool take_turn(struct coir_worker *victim, int64_t now)
     int64_t backoff = coir_load_relaxed(&victim->rescue_backoff);
     uint64_t steps = steps_of(victim);
 
-    if (steps != coir_load_relaxed(&victim->rescue_pulse))
+    if (steps != coir_load_relaxed(&victim->rescue_steps))
         backoff = 0; /* it did something since */
     else if (now < next)
         return false;
@@ -173,7 +173,7 @@ static bool take_turn(struct coir_worker *victim, int64_t now)
     if (!coir_cas_acq_rel(&victim->rescue_at, &next, now + backoff))
         return false;
     coir_store_relaxed(&victim->rescue_backoff, backoff);
-    coir_store_relaxed(&victim->rescue_pulse, steps);
+    coir_store_relaxed(&victim->rescue_steps, steps);
     return true;
 }
 

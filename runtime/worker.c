@@ -204,7 +204,7 @@ void coir_worker_offer(struct coir_worker *worker)
     }
 }
 
-/* Whether the running task has made no step since others found that it makes none. */
+/* Whether the running task has made no step since others found that it computes. */
 static __attribute__((noinline)) bool is_stuck(struct coir_worker *worker)
 {
     if (coir_load_relaxed(&worker->stuck) == coir_worker_pulse(worker))
@@ -213,7 +213,7 @@ static __attribute__((noinline)) bool is_stuck(struct coir_worker *worker)
     return false;
 }
 
-/* The outbox is full: whoever will come for it has enough to do. */
+/* The outbox is full, and whoever comes for that may be busy with it for long. */
 static bool send_to_sleeper(struct coir_worker *worker, coir_item item)
 {
     struct coir_worker *other;

@@ -88,10 +88,9 @@ struct coir_worker {
     int64_t tidy_at;            /* see tidy.h */
     bool sorts;                 /* free descriptors, while it tidies */
 
-    /* Asked by others: how many items it may keep to itself.  And told by them: its
-       pulse, when they found that it makes no step; or 0. */
+    /* Asked by others: how many items it may keep to itself. */
     _Alignas(128) COIR_ATOMIC(int64_t) keep;
-    COIR_ATOMIC(uint64_t) stuck;
+    COIR_ATOMIC(uint64_t) stuck; /* its pulse, when they found that it computes; or 0 */
 
     /* Anyone's. */
     _Alignas(128) struct coir_outbox outbox;
@@ -101,7 +100,8 @@ struct coir_worker {
     COIR_ATOMIC(uint32_t) open;  /* tid and driver_state are there */
     COIR_ATOMIC(uint32_t) in_driver; /* it submits and completes: see rescue.c */
     COIR_ATOMIC(int64_t) rescue_at, rescue_backoff; /* when it may be signalled again */
-    COIR_ATOMIC(uint64_t) rescue_pulse, rescued; /* steps then; signals that gave something */
+    COIR_ATOMIC(uint64_t) rescue_steps; /* when it was signalled last */
+    COIR_ATOMIC(uint64_t) rescued;      /* signals that gave something */
     struct coir_probe probe;
 };
 
@@ -179,7 +179,7 @@ static inline uint64_t coir_worker_pulse(const struct coir_worker *worker)
 void coir_worker_push(struct coir_worker *worker, coir_item item);
 
 /* The same for a fiber that has been woken; next: before all others, if that is its
-   due. */
+   due.  A worker that is known to compute gives it away. */
 void coir_worker_push_woken(struct coir_worker *worker, coir_item item, bool next);
 
 /* The same as the first, as the fast path of create: a task that has not started. */
