@@ -18,26 +18,32 @@ struct work {
     int pipe[2];
 };
 
+/* One of the others writes it when all is done; after that it does nothing more. */
+static int read_byte(struct work *work)
+{
+    char byte;
+
+    return read(work->pipe[0], &byte, 1) == 1 ? 0 : -EIO;
+}
+
 static int compute(void *arg)
 {
     struct work *work = arg;
 
     while (atomic_load(&work->left) > 0)
         ;
-    return 0;
+    return read_byte(work);
 }
 
-/* One of the others writes the byte when all is done. */
 static int sit_in_read(void *arg)
 {
     struct work *work = arg;
-    char byte;
 
 #ifdef CHECK_TSAN /* which does not know of read() */
     while (poll(&(struct pollfd){ .fd = work->pipe[0], .events = POLLIN }, 1, -1) < 0)
         ;
 #endif
-    return read(work->pipe[0], &byte, 1) == 1 ? 0 : -EIO;
+    return read_byte(work);
 }
 
 static int finish_one(struct work *work)
