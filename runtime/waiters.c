@@ -9,18 +9,22 @@
 #include "sys.h"
 #endif
 
-#define SPINS_MOST 64
+#define SPINS_LEAST 4
+#define SPINS_MOST 32
 
+/* Without a look in between: whoever looks takes the cache line away from the holder, who
+   fetches it back at the next turn, and neither gets on.  Who stays away for a moment
+   finds that the other has done a few things at once. */
 void coir_lock_slow(struct coir_lock *lock)
 {
-    for (int spins = 1;; spins *= 2) {
-        for (int i = 0; i < spins && coir_load_relaxed(&lock->held); i++)
+    for (int spins = SPINS_LEAST;; spins *= 2) {
+        for (int i = 0; i < spins; i++)
             coir_pause();
         if (!coir_load_relaxed(&lock->held) && coir_lock_try(lock))
             return;
-        if (spins >= SPINS_MOST) {
-            coir_sys_yield();
-            spins = SPINS_MOST / 2;
+        if (spins == SPINS_MOST) {
+            coir_sys_yield(); /* whoever holds it may not be running */
+            spins /= 2;
         }
     }
 }
