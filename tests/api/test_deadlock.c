@@ -47,13 +47,18 @@ static void await_report(int lines)
         coir_sleep(COIR_MILLISECONDS(1));
 }
 
-static void run_watched(void *body)
+static void run_watched_with(const coir_options *options, coir_fn *body)
 {
     catch_stderr();
-    int rc = coir_run(*(coir_fn **)body, NULL);
+    int rc = coir_run_with(options, body, NULL);
     pass_on();
     dup2(real_stderr, STDERR_FILENO);
     _exit(rc == 0 ? 0 : 1);
+}
+
+static void run_watched(void *body)
+{
+    run_watched_with(NULL, *(coir_fn **)body);
 }
 
 static const char *debug_words;
@@ -467,7 +472,7 @@ Test(deadlock, is_not_looked_for_without_the_word)
 static void run_with_debug(UNUSED void *arg)
 {
     coir_options options = { .debug = 1 };
-    _exit(coir_run_with(&options, lock_oneself_out, NULL) == 0 ? 0 : 1);
+    run_watched_with(&options, circle_of_one);
 }
 
 Test(deadlock, is_looked_for_with_the_option_debug)

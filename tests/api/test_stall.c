@@ -111,33 +111,33 @@ Test(stall, a_task_that_computes_for_long_is_named_with_its_backtrace)
 {
     coir_options options = { .stall_ms = STALL_MS };
     report_hog(&options, spin_until_reported, 1,
-               EXPECT_BACKTRACE ? "spin_until_reported+0x" : "on the CPU");
+               EXPECT_BACKTRACE ? "spin_until_reported+0x" : "task 'hog'");
 }
 
 Test(stall, a_task_that_blocks_its_thread_is_named_and_goes_on_blocking)
 {
     coir_options options = { .stall_ms = STALL_MS };
     report_hog(&options, read_until_reported, 1,
-               EXPECT_BACKTRACE ? "read_until_reported+0x" : "on the CPU");
+               EXPECT_BACKTRACE ? "read_until_reported+0x" : "task 'hog'");
 }
 
 Test(stall, is_reported_again_while_it_lasts)
 {
     coir_options options = { .stall_ms = STALL_MS };
-    report_hog(&options, spin_until_reported, 2, "on the CPU");
+    report_hog(&options, spin_until_reported, 2, "task 'hog'");
 }
 
 Test(stall, is_reported_without_a_rescue_signal_but_without_a_backtrace)
 {
     coir_options options = { .stall_ms = STALL_MS, .rescue_signal = -1 };
-    report_hog(&options, spin_until_reported, 1, "on the CPU");
+    report_hog(&options, spin_until_reported, 1, "task 'hog'");
     cr_assert_null(strstr(err.text, "#0"), "%s", err.text);
 }
 
 Test(stall, is_reported_if_the_environment_says_so)
 {
     setenv("COIR_STALL_MS", "20", 1);
-    report_hog(NULL, spin_until_reported, 1, "on the CPU");
+    report_hog(NULL, spin_until_reported, 1, "task 'hog'");
 }
 
 /* Short tasks, and nothing to do for longer than the limit. */
@@ -170,11 +170,23 @@ static int count_threads(UNUSED void *arg)
     return n;
 }
 
+static void run_and_count_threads(void *options)
+{
+    _exit(coir_run_with(options, count_threads, NULL));
+}
+
+/* In a process of its own: a thread that has been joined is listed for a moment longer. */
+static int threads_of_a_run(coir_options *options)
+{
+    struct outcome outcome = in_child(run_and_count_threads, options);
+    cr_assert(WIFEXITED(outcome.status), "status %#x", outcome.status);
+    return WEXITSTATUS(outcome.status);
+}
+
 Test(stall, costs_a_thread_only_where_it_is_asked_for)
 {
     coir_options options = { .stall_ms = STALL_MS };
-    int without = coir_run(count_threads, NULL);
-    cr_assert_eq(coir_run_with(&options, count_threads, NULL), without + 1);
+    cr_assert_eq(threads_of_a_run(&options), threads_of_a_run(NULL) + 1);
 }
 
 Test(stall, of_negative_or_senseless_length_is_refused)

@@ -199,6 +199,7 @@ struct runner {
     int ms;
     int rc;
     atomic_int ended;
+    struct runner *after; /* it ends only when this one has */
 };
 
 static int run_race(void *arg)
@@ -233,11 +234,18 @@ RunTest(race, a_failure_does_not_end_it)
     return 0;
 }
 
-/* With one worker timers end in the order of their deadlines, however late. */
+static int run_after(void *arg)
+{
+    struct runner *runner = arg;
+    yield_until(&runner->after->ended, 1);
+    return runner->rc;
+}
+
+/* With one worker the other has lost by the time that it is seen to have ended. */
 RunTestOn(1, race, that_all_lose_gives_the_error_that_came_last)
 {
-    struct runner a = { .ms = 30, .rc = -EPIPE }, b = { .ms = 1, .rc = -EIO };
-    coir_call calls[] = { COIR_CALL(run_race, &a), COIR_CALL(run_race, &b) };
+    struct runner b = { .ms = 1, .rc = -EIO }, a = { .rc = -EPIPE, .after = &b };
+    coir_call calls[] = { COIR_CALL(run_after, &a), COIR_CALL(run_race, &b) };
     cr_assert_eq(coir_race(calls, 2), -EPIPE);
     cr_assert_eq(calls[0].value, -EPIPE);
     cr_assert_eq(calls[1].value, -EIO);
