@@ -48,7 +48,7 @@ static void rescue(struct coir_worker *worker)
     worker->in_rescue = false;
 
     given = coir_handover_give(&worker->queue, &worker->outbox, &worker->inbox, COIR_OUTBOX_MAX);
-    if (given)
+    if (given && coir_load_relaxed(&worker->stuck) == coir_worker_pulse(worker))
         coir_count(&worker->rescued);
     if (given || !coir_inbox_empty(&worker->inbox))
         coir_worker_wake_one(runtime);
@@ -102,7 +102,7 @@ static int64_t stuck_for(struct coir_watch *watch, struct coir_worker *other, in
 
     if (watch->since && watch->pulse == steps)
         return now - watch->since;
-    *watch = (struct coir_watch){ steps, now, 0 };
+    *watch = (struct coir_watch){ .pulse = steps, .since = now };
     return 0;
 }
 
@@ -112,21 +112,21 @@ static bool has_queued(struct coir_worker *worker)
 }
 
 /* Whether its thread has computed, and not waited for a CPU or in a system call, since
-   it was first asked. */
-static bool has_computed(struct coir_watch *watch, struct coir_worker *other)
+   it was first asked, which is noted in *first. */
+static bool has_computed(int64_t *first, struct coir_worker *other)
 {
     int64_t used = coir_sys_thread_time(other->tid);
 
-    if (!watch->used)
-        watch->used = used;
-    return used - watch->used >= COMPUTED_LEAST;
+    if (!*first)
+        *first = used;
+    return used - *first >= COMPUTED_LEAST;
 }
 
 /* The next look may be the one that counts. */
 static void prepare_to_judge(struct coir_watch *watch, struct coir_worker *other)
 {
     if (!watch->used && has_queued(other))
-        has_computed(watch, other);
+        has_computed(&watch->used, other);
 }
 
 /* Whether only the worker's own thread can get at something. */
@@ -147,10 +147,10 @@ static bool must_signal(struct coir_watch *watch, struct coir_worker *victim, in
     if (!has_queued(victim))
         return false;
     return stuck >= COIR_RESCUE_DOUBT_NS ||
-           (!coir_load_relaxed(&victim->in_driver) && has_computed(watch, victim));
+           (!coir_load_relaxed(&victim->in_driver) && has_computed(&watch->used, victim));
 }
 
-/* Changes with its pulse, and with every signal that was not in vain. */
+/* Changes with its pulse, and while it computes with every signal that was not in vain. */
 static uint64_t steps_of(struct coir_worker *victim)
 {
     return coir_worker_pulse(victim) + coir_load_relaxed(&victim->rescued);
@@ -188,7 +188,8 @@ static bool signal_to(struct coir_worker *worker, struct coir_worker *victim, in
 /* From now on, until it makes a step, it gives away what it wakes. */
 static void tell_stuck(struct coir_watch *watch, struct coir_worker *other)
 {
-    if (coir_load_relaxed(&other->stuck) != watch->pulse && has_computed(watch, other))
+    if (coir_load_relaxed(&other->stuck) != watch->pulse &&
+        has_computed(&watch->used_at_all, other))
         coir_store_relaxed(&other->stuck, watch->pulse);
 }
 

@@ -35,7 +35,9 @@ enum coir_commit {
 struct coir_watch {
     uint64_t pulse; /* its counters of steps, when last seen to change */
     int64_t since;  /* and when that was */
-    int64_t used;   /* CPU time of its thread, when first asked since then; or 0 */
+    int64_t used;   /* CPU time of its thread, when first asked since then with items
+                       queued; or 0 */
+    int64_t used_at_all; /* the same with or without */
 };
 
 struct coir_counters {
@@ -101,7 +103,7 @@ struct coir_worker {
     COIR_ATOMIC(uint32_t) in_driver; /* it submits and completes: see rescue.c */
     COIR_ATOMIC(int64_t) rescue_at, rescue_backoff; /* when it may be signalled again */
     COIR_ATOMIC(uint64_t) rescue_steps; /* when it was signalled last */
-    COIR_ATOMIC(uint64_t) rescued;      /* signals that gave something */
+    COIR_ATOMIC(uint64_t) rescued;      /* signals that gave something, while it computed */
     struct coir_probe probe;
 };
 
