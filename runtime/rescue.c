@@ -214,7 +214,8 @@ enum coir_rescue_result coir_rescue_look(struct coir_worker *worker, int64_t now
                 prepare_to_judge(&worker->watches[i], other);
             continue;
         }
-        tell_stuck(&worker->watches[i], other);
+        if (stuck >= COIR_RESCUE_DOUBT_NS)
+            tell_stuck(&worker->watches[i], other);
         if (coir_worker_take_from(worker, other) ||
             (stuck >= PATIENCE_LONG && coir_worker_take_inbox(worker, other)))
             result = COIR_RESCUE_TOOK;

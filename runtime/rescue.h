@@ -32,7 +32,7 @@
  *
  *   A worker keeps a single fiber that it wakes: two that send each other messages
  *   stay together.  One that computes will not come to run it.  So those who find that
- *   its thread has computed, 25 us or more, since they saw it make no step, tell it: they
+ *   it makes no step for 500 us, and that its thread computes, tell it: they
  *   write its pulse to its word `stuck`.  As long as its pulse is that, it puts what
  *   it wakes, and all else that it has queued, into its outbox at once; or sends it
  *   to a sleeper, while the outbox is full; and only if nobody sleeps is a signal needed.
