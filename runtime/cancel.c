@@ -125,6 +125,28 @@ static void walk_task(struct coir_fiber *fiber, struct coir_task *task, struct c
     }
 }
 
+static bool has_no_reason(struct coir_task *task, struct coir_scope *scope)
+{
+    for (; scope; scope = scope->outer)
+        if (scope->kind != COIR_SCOPE_GROUP ||
+            coir_group_is_cancelled((struct coir_group_state *)scope))
+            return false;
+    return !is_asked(task);
+}
+
+/* What a walk would say of nearly all: nothing but groups, and none is cancelled.  Then
+   nobody has a reason, nor a deadline.  A quarter of the time of a message was spent
+   without this. */
+static bool nobody_has_a_reason(struct coir_fiber *fiber)
+{
+    struct coir_task *task = fiber->task;
+    struct coir_scope *scope = task ? task->scopes : NULL;
+
+    for (int looked = 0; task && has_no_reason(task, scope); looked++)
+        task = looked < LOOK_AT_MOST ? waiter_of(task, &scope) : NULL;
+    return !task && !coir_load_seq_cst(fiber->stopping);
+}
+
 static void walk_from(struct coir_fiber *fiber, struct coir_scope *scope, struct walk *walk)
 {
     walk_task(fiber, fiber->task, scope, walk);
@@ -275,10 +297,9 @@ static __attribute__((noinline)) int pending_slow(struct coir_fiber *fiber, cons
     return reason;
 }
 
-int coir_cancel_pending(struct coir_fiber *fiber)
+int coir_cancel_pending_slow(struct coir_fiber *fiber)
 {
-    return coir_cancel_certainly_none(fiber) ? 0
-                                             : pending_slow(fiber, __builtin_frame_address(0));
+    return nobody_has_a_reason(fiber) ? 0 : pending_slow(fiber, __builtin_frame_address(0));
 }
 
 int coir_cancel_deliver(struct coir_fiber *fiber, int reason)
@@ -343,6 +364,8 @@ int coir_cancel_prepare(struct coir_fiber *fiber, const char *wait, const void *
     int reason;
 
     publish(fiber);
+    if (nobody_has_a_reason(fiber))
+        return 0;
     if (fiber->depth)
         pass_on(fiber);
     walk_from(fiber, fiber->task->scopes, &walk);

@@ -80,13 +80,6 @@ struct coir_fiber *coir_scope_check(struct coir_scope *scope, enum coir_scope_ki
                                     const char *function);
 void coir_scope_close(struct coir_scope *scope);
 
-/*
- * The reason to refuse a call: 0, -ECANCELED or -ETIMEDOUT.  The scope that is
- * answerable is told: use it when the reason is what the caller will return.  In a
- * forked child it is -ECHILD.
- */
-int coir_cancel_pending(struct coir_fiber *fiber);
-
 /* Whether it is certain, at little cost, that there is no reason. */
 static inline bool coir_cancel_certainly_none(struct coir_fiber *fiber)
 {
@@ -96,6 +89,18 @@ static inline bool coir_cancel_certainly_none(struct coir_fiber *fiber)
              (COIR_TASK_CANCELLED | COIR_TASK_MEMBER | COIR_TASK_JOINER)))
             return false;
     return !coir_load_relaxed(fiber->stopping);
+}
+
+int coir_cancel_pending_slow(struct coir_fiber *fiber);
+
+/*
+ * The reason to refuse a call: 0, -ECANCELED or -ETIMEDOUT.  The scope that is
+ * answerable is told: use it when the reason is what the caller will return.  In a
+ * forked child it is -ECHILD.
+ */
+static inline int coir_cancel_pending(struct coir_fiber *fiber)
+{
+    return coir_cancel_certainly_none(fiber) ? 0 : coir_cancel_pending_slow(fiber);
 }
 
 /*

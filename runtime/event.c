@@ -5,6 +5,7 @@
 
 #include "cancel.h"
 #include "current.h"
+#include "enter.h"
 #include "park.h"
 #include "select.h"
 
@@ -20,7 +21,7 @@ int coir_event_wait(coir_event *memory)
 {
     struct event *event = (struct event *)memory;
     struct coir_waiter waiter;
-    struct coir_fiber *fiber = coir_fiber_of_caller("coir_event_wait");
+    struct coir_fiber *fiber = coir_enter("coir_event_wait");
     int rc = coir_cancel_pending(fiber);
 
     if (rc < 0)
@@ -28,7 +29,7 @@ int coir_event_wait(coir_event *memory)
     coir_lock(&event->lock);
     if (event->set) {
         coir_unlock(&event->lock);
-        coir_take_steps(fiber, 1);
+        coir_enter_steps(fiber, 1);
         return 0;
     }
     coir_waiter_init(&waiter, fiber);

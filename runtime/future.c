@@ -7,6 +7,7 @@
 
 #include "cancel.h"
 #include "current.h"
+#include "enter.h"
 #include "park.h"
 #include "select.h"
 #include "waiters.h"
@@ -77,7 +78,7 @@ bool coir_future_done(coir_future *future)
 
 int coir_future_await(coir_future *future, void **ret_value)
 {
-    struct coir_fiber *fiber = coir_fiber_of_caller("coir_future_await");
+    struct coir_fiber *fiber = coir_enter("coir_future_await");
     struct future *state = state_of(future);
     struct coir_waiter waiter;
     int rc = coir_cancel_pending(fiber);
@@ -90,7 +91,7 @@ int coir_future_await(coir_future *future, void **ret_value)
         waiter.place = state->value;
         waiter.result = state->error;
         coir_unlock(&state->lock);
-        coir_take_steps(fiber, 1);
+        coir_enter_steps(fiber, 1);
     } else {
         coir_waiters_add(&state->waiters, &waiter);
         coir_unlock(&state->lock);

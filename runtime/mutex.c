@@ -29,6 +29,7 @@
 #include "cancel.h"
 #include "current.h"
 #include "deadlock.h"
+#include "enter.h"
 #include "park.h"
 #include "sys.h"
 #endif
@@ -131,13 +132,13 @@ static __attribute__((noinline)) int wait_for(struct coir_mutex_state *mutex,
 
 int coir_mutex_lock(coir_mutex *memory)
 {
-    struct coir_fiber *fiber = coir_fiber_of_caller("coir_mutex_lock");
+    struct coir_fiber *fiber = coir_enter("coir_mutex_lock");
     struct coir_mutex_state *mutex = state_of(memory);
     int rc = coir_cancel_pending(fiber);
 
     if (rc < 0)
         return rc;
-    coir_take_steps(fiber, 1); /* now: whoever holds it should not be the one to wait */
+    coir_enter_steps(fiber, 1); /* now: whoever holds it should not be the one to wait */
     coir_lock(&mutex->lock);
     if (!is_free(mutex))
         return wait_for(mutex, fiber, false);
@@ -147,7 +148,7 @@ int coir_mutex_lock(coir_mutex *memory)
 
 void coir_mutex_lock_always(coir_mutex *memory)
 {
-    struct coir_fiber *fiber = coir_fiber_of_caller("coir_mutex_lock_always");
+    struct coir_fiber *fiber = coir_enter("coir_mutex_lock_always");
     struct coir_mutex_state *mutex = state_of(memory);
 
     if (coir_is_forked())

@@ -75,14 +75,13 @@ void coir_park(struct coir_fiber *fiber, const char *reason, const void *object)
         return;
     coir_store_relaxed(&fiber->object, object);
     coir_store_relaxed(&fiber->reason, reason);
-    coir_worker_switch_away(coir_current_worker(), COIR_COMMIT_PARK);
+    coir_worker_switch_away(coir_load_relaxed(&fiber->worker), COIR_COMMIT_PARK);
     coir_store_relaxed(&fiber->reason, NULL);
 }
 
 /* Queue a fiber that this thread has just taken out of PARKED. */
-static void make_ready(struct coir_fiber *fiber, bool next)
+static void make_ready(struct coir_worker *self, struct coir_fiber *fiber, bool next)
 {
-    struct coir_worker *self = coir_current_worker();
     struct coir_worker *last = coir_load_relaxed(&fiber->worker);
     coir_item item = coir_item_of_fiber(fiber);
 
@@ -102,21 +101,19 @@ static void make_ready(struct coir_fiber *fiber, bool next)
     }
 }
 
+void coir_unpark_from(struct coir_worker *self, struct coir_fiber *fiber, bool next)
+{
+    if (coir_parking_notify(&fiber->state))
+        make_ready(self, fiber, next);
+}
+
 void coir_unpark(struct coir_fiber *fiber)
 {
-    if (coir_parking_notify(&fiber->state))
-        make_ready(fiber, false);
+    coir_unpark_from(coir_current_worker(), fiber, false);
 }
 
-void coir_unpark_next(struct coir_fiber *fiber)
+struct coir_runtime *coir_visit(const struct coir_worker *self, struct coir_fiber *fiber)
 {
-    if (coir_parking_notify(&fiber->state))
-        make_ready(fiber, true);
-}
-
-struct coir_runtime *coir_visit(struct coir_fiber *fiber)
-{
-    struct coir_worker *self = coir_current_worker();
     struct coir_runtime *runtime = coir_load_relaxed(&fiber->worker)->runtime;
 
     if (self && self->runtime == runtime)
@@ -139,13 +136,12 @@ bool coir_park_hold(struct coir_fiber *fiber)
 void coir_park_release(struct coir_fiber *fiber)
 {
     if (!coir_parking_commit(&fiber->state))
-        make_ready(fiber, false);
+        make_ready(coir_current_worker(), fiber, false);
 }
 
 void coir_reschedule(struct coir_fiber *fiber)
 {
-    (void)fiber;
-    coir_worker_switch_away(coir_current_worker(), COIR_COMMIT_YIELD);
+    coir_worker_switch_away(coir_load_relaxed(&fiber->worker), COIR_COMMIT_YIELD);
 }
 
 void coir_take_steps(struct coir_fiber *fiber, int steps)

@@ -67,17 +67,18 @@ void coir_park(struct coir_fiber *fiber, const char *reason, const void *object)
 /* Any thread. */
 void coir_unpark(struct coir_fiber *fiber);
 
-/* The same, and unless there is one worker alone, where order counts, the fiber runs
-   next on the caller's: the caller has sent it a message and is likely to wait for the
-   answer.  At most three in a row, so that what is queued has its turn. */
-void coir_unpark_next(struct coir_fiber *fiber);
+/* The same for the worker that runs on the caller's thread; NULL: none.
+   next: unless there is one worker alone, where order counts, the fiber runs next on the
+   caller's: the caller has sent it a message and is likely to wait for the answer.  At
+   most three in a row, so that what is queued has its turn. */
+void coir_unpark_from(struct coir_worker *self, struct coir_fiber *fiber, bool next);
 
 /*
  * A thread that does not belong to a fiber's run, and is about to do the last thing
  * that keeps it from ending, and then to unpark the fiber: the run stays from visit to
- * visit_end.  NULL: it belongs to it.
+ * visit_end.  self: its worker.  NULL: it belongs to it.
  */
-struct coir_runtime *coir_visit(struct coir_fiber *fiber);
+struct coir_runtime *coir_visit(const struct coir_worker *self, struct coir_fiber *fiber);
 void coir_visit_end(struct coir_runtime *visited);
 
 /* Look at a fiber that waits: it stays where it is from hold, if that is true, to

@@ -18,6 +18,7 @@
 #ifndef COIR_MODEL
 #include "cancel.h"
 #include "current.h"
+#include "enter.h"
 #include "park.h"
 #include "sys.h"
 #endif
@@ -111,12 +112,21 @@ static bool grow(struct coir_queue_state *queue)
     return true;
 }
 
+/* Most are of a word. */
+static inline void copy_item(void *to, const void *from, size_t size)
+{
+    if (size == sizeof(void *))
+        memcpy(to, from, sizeof(void *));
+    else
+        memcpy(to, from, size);
+}
+
 /* There is a slot. */
 static void store(struct coir_queue_state *queue, const void *item)
 {
     char *place = slot(queue, queue->count++);
 
-    memcpy(place, item, queue->item_size);
+    copy_item(place, item, queue->item_size);
     if (queue->order == COIR_QUEUE_PRIORITY) {
         memcpy(place + queue->item_size, &queue->sequence, sizeof queue->sequence);
         queue->sequence++;
@@ -130,10 +140,10 @@ static void fetch(struct coir_queue_state *queue, void *ret_item)
     size_t last = --queue->count;
 
     if (queue->order == COIR_QUEUE_LIFO) {
-        memcpy(ret_item, slot(queue, last), queue->item_size);
+        copy_item(ret_item, slot(queue, last), queue->item_size);
         return;
     }
-    memcpy(ret_item, slot(queue, 0), queue->item_size);
+    copy_item(ret_item, slot(queue, 0), queue->item_size);
     if (queue->order == COIR_QUEUE_PRIORITY) {
         if (last)
             memcpy(slot(queue, 0), slot(queue, last), stride(queue));
@@ -153,7 +163,7 @@ int coir_queue_give(struct coir_queue_state *queue, const void *item,
         return -EPIPE;
     *ret_woken = coir_waiters_take(&queue->getters);
     if (*ret_woken) {
-        memcpy((*ret_woken)->place, item, queue->item_size);
+        copy_item((*ret_woken)->place, item, queue->item_size);
         (*ret_woken)->result = 0;
     } else if (queue->count >= queue->capacity) {
         return -EAGAIN;
@@ -181,7 +191,7 @@ int coir_queue_take(struct coir_queue_state *queue, void *ret_item,
         if (has)
             store(queue, (*ret_woken)->place);
         else
-            memcpy(ret_item, (*ret_woken)->place, queue->item_size);
+            copy_item(ret_item, (*ret_woken)->place, queue->item_size);
     } else if (!has) {
         return queue->closed ? -EPIPE : -EAGAIN;
     }
@@ -226,7 +236,7 @@ static int put(struct coir_fiber *fiber, struct coir_queue_state *queue, const v
     if (rc < 0)
         return rc;
     if (may_wait)
-        coir_take_steps(fiber, 1);
+        coir_enter_steps(fiber, 1);
     coir_lock(&queue->lock);
     rc = coir_queue_give(queue, item, &woken);
     if (rc == -EAGAIN && may_wait)
@@ -245,7 +255,7 @@ static int get(struct coir_fiber *fiber, struct coir_queue_state *queue, void *r
     if (rc < 0)
         return rc;
     if (may_wait)
-        coir_take_steps(fiber, 1);
+        coir_enter_steps(fiber, 1);
     coir_lock(&queue->lock);
     rc = coir_queue_take(queue, ret_item, &woken);
     if (rc == -EAGAIN && may_wait)
@@ -257,12 +267,12 @@ static int get(struct coir_fiber *fiber, struct coir_queue_state *queue, void *r
 
 int coir_queue_put(coir_queue *queue, const void *item)
 {
-    return put(coir_fiber_of_caller("coir_queue_put"), state_of(queue), item, true);
+    return put(coir_enter("coir_queue_put"), state_of(queue), item, true);
 }
 
 int coir_queue_get(coir_queue *queue, void *ret_item)
 {
-    return get(coir_fiber_of_caller("coir_queue_get"), state_of(queue), ret_item, true);
+    return get(coir_enter("coir_queue_get"), state_of(queue), ret_item, true);
 }
 
 int coir_queue_try_put(coir_queue *queue, const void *item)
@@ -314,7 +324,7 @@ static int take_many(struct coir_queue_state *queue, char *ret_items, size_t n, 
 
 ssize_t coir_queue_put_many(coir_queue *memory, const void *items, size_t n)
 {
-    struct coir_fiber *fiber = coir_fiber_of_caller("coir_queue_put_many");
+    struct coir_fiber *fiber = coir_enter("coir_queue_put_many");
     struct coir_queue_state *queue = state_of(memory);
     struct coir_waiter *woken;
     size_t put = 0, more;
@@ -323,7 +333,7 @@ ssize_t coir_queue_put_many(coir_queue *memory, const void *items, size_t n)
     while (rc == 0 && put < n) {
         const char *rest = (const char *)items + put * queue->item_size;
 
-        coir_take_steps(fiber, 1);
+        coir_enter_steps(fiber, 1);
         coir_lock(&queue->lock);
         rc = give_many(queue, rest, n - put, &more, &woken);
         put += more;
@@ -342,7 +352,7 @@ ssize_t coir_queue_put_many(coir_queue *memory, const void *items, size_t n)
 
 ssize_t coir_queue_get_many(coir_queue *memory, void *ret_items, size_t n)
 {
-    struct coir_fiber *fiber = coir_fiber_of_caller("coir_queue_get_many");
+    struct coir_fiber *fiber = coir_enter("coir_queue_get_many");
     struct coir_queue_state *queue = state_of(memory);
     struct coir_waiter *woken;
     size_t got = 0, more;
@@ -351,7 +361,7 @@ ssize_t coir_queue_get_many(coir_queue *memory, void *ret_items, size_t n)
     while (rc == 0 && got < n) {
         char *rest = (char *)ret_items + got * queue->item_size;
 
-        coir_take_steps(fiber, 1);
+        coir_enter_steps(fiber, 1);
         coir_lock(&queue->lock);
         rc = take_many(queue, rest, n - got, &more, &woken);
         got += more;
@@ -446,13 +456,13 @@ int coir_queue_task_done(coir_queue *memory)
 
 int coir_queue_join(coir_queue *memory)
 {
-    struct coir_fiber *fiber = coir_fiber_of_caller("coir_queue_join");
+    struct coir_fiber *fiber = coir_enter("coir_queue_join");
     struct coir_queue_state *queue = state_of(memory);
     int rc = coir_cancel_pending(fiber);
 
     if (rc < 0)
         return rc;
-    coir_take_steps(fiber, 1);
+    coir_enter_steps(fiber, 1);
     coir_lock(&queue->lock);
     if (queue->unfinished)
         return wait_among(queue, &queue->joiners, fiber, NULL, "queue join");

@@ -8,17 +8,20 @@
 #include "waiters.h"
 
 struct coir_queue_state {
+    /* What every put and get changes: */
     struct coir_lock lock;
-    uint32_t order;
-    struct coir_waiters getters, putters; /* place: where the item goes, or comes from */
-    struct coir_waiters joiners;
-    char *items;       /* a ring of `slots` from `head` on; by priority a heap */
-    size_t slots, head, count;
-    size_t capacity, item_size;
+    bool closed;
+    size_t head, count;
     size_t unfinished; /* put, and not done */
+    struct coir_waiters getters, putters; /* place: where the item goes, or comes from */
+
+    /* and looks at. */
+    char *items;       /* a ring of `slots` from `head` on; by priority a heap */
+    size_t slots, capacity, item_size;
+    uint32_t order;
     coir_compare_fn *compare;
     uint64_t sequence; /* of the items that were put: makes equal ones different */
-    bool closed;
+    struct coir_waiters joiners;
 };
 
 /*

@@ -28,6 +28,7 @@
 #include "await.h"
 #include "cancel.h"
 #include "driver.h"
+#include "enter.h"
 #include "park.h"
 #include "sys.h"
 #include "worker.h"
@@ -378,7 +379,7 @@ static int select_from(const char *function, struct coir_fiber *fiber, coir_sele
     if (rc < 0)
         return rc;
     if (may_wait)
-        coir_take_steps(fiber, 1);
+        coir_enter_steps(fiber, 1);
     coir_store_relaxed(&choice.winner, COIR_UNDECIDED);
     look_at_descriptors(cases, n);
     sorted = sort(cases, n);
@@ -395,11 +396,11 @@ static int select_from(const char *function, struct coir_fiber *fiber, coir_sele
 
 int coir_select(coir_select_case *cases, size_t n)
 {
-    return select_from("coir_select", coir_fiber_of_caller("coir_select"), cases, n, true);
+    return select_from("coir_select", coir_enter("coir_select"), cases, n, true);
 }
 
 int coir_try_select(coir_select_case *cases, size_t n)
 {
-    return select_from("coir_try_select", coir_fiber_of_caller("coir_try_select"), cases, n,
+    return select_from("coir_try_select", coir_enter("coir_try_select"), cases, n,
                        false);
 }

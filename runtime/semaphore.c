@@ -11,6 +11,7 @@
 #ifndef COIR_MODEL
 #include "cancel.h"
 #include "current.h"
+#include "enter.h"
 #include "park.h"
 #endif
 #include "waiters.h"
@@ -49,12 +50,12 @@ int coir_semaphore_acquire(coir_semaphore *memory)
 {
     struct semaphore *semaphore = (struct semaphore *)memory;
     struct coir_waiter waiter;
-    struct coir_fiber *fiber = coir_fiber_of_caller("coir_semaphore_acquire");
+    struct coir_fiber *fiber = coir_enter("coir_semaphore_acquire");
     int rc = coir_cancel_pending(fiber);
 
     if (rc < 0)
         return rc;
-    coir_take_steps(fiber, 1);
+    coir_enter_steps(fiber, 1);
     coir_lock(&semaphore->lock);
     if (take_place(semaphore)) {
         coir_unlock(&semaphore->lock);

@@ -6,6 +6,7 @@
 #include <errno.h>
 
 #include "cancel.h"
+#include "enter.h"
 #include "park.h"
 #include "sys.h"
 #include "worker.h"
@@ -17,20 +18,12 @@ int64_t coir_now(void)
 
 static int yield(const char *function)
 {
-    struct coir_worker *worker = coir_current_worker();
-    int rc;
+    struct coir_fiber *fiber = coir_enter(function);
+    int rc = coir_cancel_pending(fiber);
 
-    if (__builtin_expect(!worker || !coir_worker_is_running_task(worker), 0)) {
-        coir_fiber_of_caller(function);
-        return -ECHILD;
-    }
-    if (!coir_cancel_certainly_none(worker->fiber)) {
-        rc = coir_cancel_pending(coir_fiber_of_caller(function));
-        if (rc < 0)
-            return rc;
-    }
-    coir_worker_switch_away(worker, COIR_COMMIT_YIELD);
-    return 0;
+    if (rc == 0)
+        coir_worker_switch_away(coir_load_relaxed(&fiber->worker), COIR_COMMIT_YIELD);
+    return rc;
 }
 
 int coir_yield(void)

@@ -5,22 +5,27 @@
 
 #ifndef COIR_MODEL
 #include "cancel.h"
+#include "current.h"
 #include "park.h"
 #include "sys.h"
 #endif
 
-#define SPINS_MOST 64
+#define SPINS_LEAST 4
+#define SPINS_MOST 32
 
+/* Without a look in between: whoever looks takes the cache line away from the holder, who
+   fetches it back at the next turn, and neither gets on.  Who stays away for a moment
+   finds that the other has done a few things at once. */
 void coir_lock_slow(struct coir_lock *lock)
 {
-    for (int spins = 1;; spins *= 2) {
-        for (int i = 0; i < spins && coir_load_relaxed(&lock->held); i++)
+    for (int spins = SPINS_LEAST;; spins *= 2) {
+        for (int i = 0; i < spins; i++)
             coir_pause();
         if (!coir_load_relaxed(&lock->held) && coir_lock_try(lock))
             return;
-        if (spins >= SPINS_MOST) {
-            coir_sys_yield();
-            spins = SPINS_MOST / 2;
+        if (spins == SPINS_MOST) {
+            coir_sys_yield(); /* whoever holds it may not be running */
+            spins /= 2;
         }
     }
 }
@@ -80,7 +85,7 @@ static bool wins(struct coir_waiter *waiter)
            coir_cas_relaxed(&waiter->choice->winner, &undecided, waiter->number);
 }
 
-struct coir_waiter *coir_waiters_take(struct coir_waiters *waiters)
+struct coir_waiter *coir_waiters_take_first(struct coir_waiters *waiters)
 {
     struct coir_waiter *waiter;
 
@@ -106,28 +111,15 @@ struct coir_waiter *coir_waiters_take_all(struct coir_waiters *waiters, int32_t 
     return first;
 }
 
-static void wake(struct coir_waiter *taken, void (*unpark)(struct coir_fiber *))
+void coir_waiter_wake_taken(struct coir_waiter *taken, bool next)
 {
-    struct coir_fiber *fiber;
-    struct coir_runtime *visited;
+    struct coir_worker *self = coir_current_worker();
+    struct coir_fiber *fiber = taken->fiber;
+    struct coir_runtime *visited = coir_visit(self, fiber);
 
-    if (!taken)
-        return;
-    fiber = taken->fiber;
-    visited = coir_visit(fiber);
     coir_store_release(&taken->state, COIR_WAITER_WOKEN); /* [W] */
-    unpark(fiber);
+    coir_unpark_from(self, fiber, next);
     coir_visit_end(visited);
-}
-
-void coir_waiter_wake(struct coir_waiter *taken)
-{
-    wake(taken, coir_unpark);
-}
-
-void coir_waiter_wake_next(struct coir_waiter *taken)
-{
-    wake(taken, coir_unpark_next);
 }
 
 void coir_waiters_wake_all(struct coir_waiter *chain)

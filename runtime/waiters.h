@@ -112,23 +112,39 @@ void coir_waiters_add_first(struct coir_waiters *waiters, struct coir_waiter *wa
 /* The owner takes its node out, if it is LISTED. */
 void coir_waiters_remove(struct coir_waiters *waiters, struct coir_waiter *waiter);
 
+/* The slow part of: */
+struct coir_waiter *coir_waiters_take_first(struct coir_waiters *waiters);
+
 /*
  * Take the oldest out that is still to be had.  NULL if there is none.  The caller
  * settles its result, and wakes it once the lock is released.
  */
-struct coir_waiter *coir_waiters_take(struct coir_waiters *waiters);
+static inline struct coir_waiter *coir_waiters_take(struct coir_waiters *waiters)
+{
+    return waiters->first ? coir_waiters_take_first(waiters) : NULL;
+}
 
 /* Take all, linked by next; `result` is settled for each. */
 struct coir_waiter *coir_waiters_take_all(struct coir_waiters *waiters, int32_t result);
 
 /* Without the lock. */
 
-/* Wake one that was taken, or all of a chain linked by next.  NULL: nothing. */
-void coir_waiter_wake(struct coir_waiter *taken);
+/* Wake one that was taken, or all of a chain linked by next.  NULL: nothing.
+   next: it was sent a message, and runs next on the caller's worker (park.h). */
+void coir_waiter_wake_taken(struct coir_waiter *taken, bool next);
 void coir_waiters_wake_all(struct coir_waiter *chain);
 
-/* Wake one that was sent a message: it runs next on the caller's worker (park.h). */
-void coir_waiter_wake_next(struct coir_waiter *taken);
+static inline void coir_waiter_wake(struct coir_waiter *taken)
+{
+    if (taken)
+        coir_waiter_wake_taken(taken, false);
+}
+
+static inline void coir_waiter_wake_next(struct coir_waiter *taken)
+{
+    if (taken)
+        coir_waiter_wake_taken(taken, true);
+}
 
 /*
  * Wait until the node, which has been added, is woken.

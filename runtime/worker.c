@@ -644,7 +644,8 @@ switch_to(struct coir_worker *worker, struct coir_fiber *next, enum coir_commit 
     return worker;
 }
 
-static struct coir_fiber *next_fiber(struct coir_worker *worker)
+static inline __attribute__((always_inline)) struct coir_fiber *
+next_fiber(struct coir_worker *worker)
 {
     coir_item item;
     struct coir_fiber *fiber;

@@ -49,8 +49,9 @@ static void coir_unpark(struct coir_fiber *fiber)
         fiber->queued.set($);
 }
 
-#define coir_unpark_next coir_unpark
-#define coir_visit(fiber) ((struct coir_runtime *)NULL)
+#define coir_current_worker() NULL
+#define coir_unpark_from(self, fiber, next) coir_unpark(fiber)
+#define coir_visit(self, fiber) ((struct coir_runtime *)(self))
 #define coir_visit_end(visited) ((void)(visited))
 #define coir_cancel_pending(fiber) \
     (coir_load_relaxed(&(fiber)->cancelled) ? -ECANCELED : 0)
@@ -58,9 +59,10 @@ static void coir_unpark(struct coir_fiber *fiber)
 #define coir_is_forked() false
 #define coir_cancel_deliver(fiber, rc) (rc)
 #define coir_fiber_of_caller(function) (&fibers[rl::thread_index()])
+#define coir_enter coir_fiber_of_caller
 #define coir_fiber_or_none coir_fiber_of_caller
 #define coir_fiber_is_alone(fiber) true
-#define coir_take_steps(fiber, n) ((void)(n))
+#define coir_enter_steps(fiber, n) ((void)(n))
 #define coir_misuse(...) RL_ASSERT(!"misuse")
 #define coir_sys_now() (++now * PATIENCE_NS)
 #define coir_sys_malloc(n) ((char *)malloc(n))

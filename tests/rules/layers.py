@@ -25,6 +25,7 @@ probe.h
 autopsy.h
 worker.h
 park
+enter.h
 cancel.h
 waiters.h
 group.h
