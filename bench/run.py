@@ -44,7 +44,8 @@ BASELINES = {
     "yield2": ["switch", "boost_fiber"],
     "yield1000": ["switch", "boost_fiber"],
     **{what: ["go"]
-       for what in ("ping_pong", "mpmc1", "mpmc2", "mpmc8", "pipeline", "mutex", "mutex_held")},
+       for what in ("ping_pong", "mpmc1", "mpmc2", "mpmc8", "pipeline",
+                    "mutex", "mutex_held", "mutex_victim", "mutex_victim_due")},
     "sleepers": ["go"],
     **{f"{what}_{hog}": [] for what in ("timer", "message", "task")
        for hog in ("alone", "computing", "blocked")},
@@ -77,7 +78,23 @@ PEER_PROGRAMS = {  # name: (what it needs, how to build it)
         "{cc} -std=gnu17 -O3 {here}/peers/futex.c {here}/harness.c -pthread -o {out}",
     ),
     "go": ("go", "go build -o {out} {here}/peers/go/main.go"),
+    "tokio": (
+        "",
+        "cargo build --quiet --offline --release --manifest-path {crate}/Cargo.toml"
+        " --config source.crates-io.replace-with=\"debian\""
+        " --config source.debian.directory=\"{crates}\"",
+    ),
 }
+
+CRATES = pathlib.Path("/usr/share/cargo/registry")  # where Debian's packages put them
+
+
+def copy_crate(name, out_dir):
+    """cargo writes beside what it builds: give it a copy.  It keeps what has not changed."""
+    crate = out_dir / f"{name}_crate"
+    shutil.copytree(HERE / "peers" / name, crate, dirs_exist_ok=True)
+    (crate / "Cargo.lock").unlink(missing_ok=True)
+    return crate
 
 
 def find_missing(name, need):
@@ -86,6 +103,10 @@ def find_missing(name, need):
         return "is written in x86-64 assembly"
     if name == "go":
         return None if shutil.which("go") else "needs go"
+    if name == "tokio":
+        if not shutil.which("cargo"):
+            return "needs cargo"
+        return None if any(CRATES.glob("tokio-[0-9]*")) else f"needs tokio in {CRATES}"
     compiler = "c++" if name in ("tbb", "boost_fiber") else "gcc"
     if not shutil.which(compiler):
         return f"needs {compiler}"
@@ -113,8 +134,13 @@ def build_peers(build_dir, names):
         if missing:
             print(f"peer {name} is skipped: it {missing}")
             continue
-        out = out_dir / name
-        words = recipe.format(cc="gcc", cxx="c++", here=HERE, harness=harness, out=out)
+        out, crate = out_dir / name, None
+        if "{crate}" in recipe:
+            crate = copy_crate(name, out_dir)
+            out = crate / "target" / "release" / f"{name}_peer"
+        words = recipe.format(
+            cc="gcc", cxx="c++", here=HERE, harness=harness, out=out, crate=crate, crates=CRATES
+        )
         subprocess.run(words.split(), check=True)
         programs[name] = out
     return programs
@@ -245,8 +271,14 @@ def make_benchmarks(build_dir, peers, quick):
         "wake": [coir("wake", 300 if quick else 1000, workers=(2,))]
         + peer("futex", "wake", 300 if quick else 1000, workers=(2,))
         + peer("go", "wake", 300 if quick else 1000, workers=(2,)),
-        "queue": [coir("queue", million)] + peer("go", "queue", million),
-        "mutex": [coir("mutex", 4 * million)] + peer("go", "mutex", 4 * million),
+        "queue": [coir("queue", million)]
+        + peer("boost_fiber", "queue", million)
+        + peer("tokio", "queue", million)
+        + peer("go", "queue", million),
+        "mutex": [coir("mutex", 4 * million)]
+        + peer("boost_fiber", "mutex", million)
+        + peer("tokio", "mutex", million)
+        + peer("go", "mutex", 4 * million),
         "sleepers": [coir("sleepers", million)] + peer("go", "sleepers", million),
         "hog": [coir("hog", 1000, workers=(2,))],
         "echo": make_echo(build_dir, peers, quick),
@@ -370,6 +402,8 @@ def ratio_to(cell, baseline):
 EXTRAS_SHOWN = {
     "requests_per_s": "req/s",
     "p99_us": "p99 us",
+    "worst_us": "worst us",
+    "held": "held",
     "bytes_per_task": "B/task",
     "first_pass": "first pass",
     "after_func": "AfterFunc",
@@ -438,6 +472,16 @@ def build_options(build_dir):
     return {o["name"]: o["value"] for o in json.loads(path.read_text()) if o["name"] in wanted}
 
 
+def priority():
+    """What the kernel was told of who goes first, where others use the same CPUs."""
+    autogroup = pathlib.Path("/proc/self/autogroup")
+    return {
+        "policy": os.sched_getscheduler(0),
+        "nice": os.getpriority(os.PRIO_PROCESS, 0),
+        "autogroup": autogroup.read_text().split()[-1] if autogroup.exists() else None,
+    }
+
+
 def provenance(build_dir):
     return {
         "commit": first_line("git", "rev-parse", "HEAD"),
@@ -446,6 +490,7 @@ def provenance(build_dir):
         "kernel": platform.release(),
         "cpu": cpu_model(),
         "cpus": len(os.sched_getaffinity(0)),
+        "priority": priority(),
         "build": build_options(build_dir),
         "compilers": {
             name: first_line(*command)
@@ -453,6 +498,7 @@ def provenance(build_dir):
                 "gcc": ("gcc", "--version"),
                 "clang": ("clang", "--version"),
                 "go": ("go", "version"),
+                "rustc": ("rustc", "--version"),
             }.items()
         },
     }

@@ -9,12 +9,14 @@
  *              is awake and trying at a time (`woken`); when it is too late, it is the
  *              first of those that wait again.
  *   giving     unlock makes the first that waits the owner, and nobody can come in
- *              between.  Always with COIR_MUTEX_FIFO; else once the first has been
- *              woken in vain for PATIENCE_NS, so that nobody starves.
+ *              between.  Always with COIR_MUTEX_FIFO; else once that one has waited
+ *              for PATIENCE_NS, so that nobody starves.  It may have been woken before,
+ *              and not have come to try yet: then it finds that it is the owner.
  *
  *   M1  waiters, woken and owner are changed under the lock.
  *   M2  While nobody holds the mutex and one waits, one is woken and not cancelled in
  *       that: it takes the mutex, or finds it held, and then its unlock wakes the next.
+ *   M3  Who was woken to try does not return before it has taken itself out of `woken`.
  *
  * After Go's sync.Mutex and WebKit's WTF::Lock, in that both barge and give after about
  * a millisecond.
@@ -74,13 +76,11 @@ static void spin(struct coir_mutex_state *mutex, struct coir_fiber *fiber)
     coir_lock(&mutex->lock);
 }
 
-static bool is_impatient(int64_t *since)
+/* A waiter's place is since when it waits.  About now will do: to read the clock would
+   cost more than all the rest of an unlock. */
+static bool has_waited_long(const struct coir_waiter *waiter)
 {
-    int64_t now = coir_sys_now();
-
-    if (!*since)
-        *since = now;
-    return now - *since >= PATIENCE_NS;
+    return coir_about_now() - *(const int64_t *)waiter->place >= PATIENCE_NS;
 }
 
 static int wait_until_woken(struct coir_mutex_state *mutex, struct coir_waiter *waiter,
@@ -103,7 +103,7 @@ static __attribute__((noinline)) int wait_for(struct coir_mutex_state *mutex,
                                               struct coir_fiber *fiber, bool always)
 {
     struct coir_waiter waiter;
-    int64_t since = 0;
+    int64_t since = mutex->fifo ? 0 : coir_sys_now();
     int rc;
 
     spin(mutex, fiber);
@@ -112,6 +112,7 @@ static __attribute__((noinline)) int wait_for(struct coir_mutex_state *mutex,
         return 0;
     }
     coir_waiter_init(&waiter, fiber);
+    waiter.place = &since;
     coir_waiters_add(&mutex->waiters, &waiter);
     for (;;) {
         coir_unlock(&mutex->lock);
@@ -120,12 +121,12 @@ static __attribute__((noinline)) int wait_for(struct coir_mutex_state *mutex,
             return rc;
 
         coir_lock(&mutex->lock);
-        mutex->woken = 0;
-        if (is_free(mutex)) {
-            take(mutex, fiber->task);
+        mutex->woken = NULL;
+        if (is_free(mutex) || coir_load_relaxed(&mutex->owner) == fiber->task) {
+            coir_store_relaxed(&mutex->owner, fiber->task);
+            coir_unlock(&mutex->lock);
             return 0;
         }
-        waiter.place = is_impatient(&since) ? &waiter : NULL;
         coir_waiters_add_first(&mutex->waiters, &waiter);
     }
 }
@@ -172,18 +173,18 @@ int coir_mutex_try_lock(coir_mutex *memory)
     return take(mutex, fiber ? fiber->task : COIR_NO_TASK) ? 0 : -EAGAIN;
 }
 
-/* With the lock held: whom the mutex is given to, or who is to try. */
+/* With the lock held: whom the mutex is given to, or who is to try, if he is not awake. */
 static struct coir_waiter *hand_on(struct coir_mutex_state *mutex)
 {
-    struct coir_waiter *first = mutex->woken ? NULL : mutex->waiters.first;
-    bool give = first && (mutex->fifo || first->place);
+    struct coir_waiter *first = mutex->woken ? mutex->woken : mutex->waiters.first;
+    bool give = first && (mutex->fifo || has_waited_long(first));
 
     coir_store_relaxed(&mutex->owner, give ? first->fiber->task : NULL);
-    if (!first)
+    if (first == mutex->woken)
         return NULL;
     coir_waiters_take(&mutex->waiters);
     first->result = give ? GIVEN : RETRY;
-    mutex->woken = !give;
+    mutex->woken = give ? NULL : first;
     return first;
 }
 

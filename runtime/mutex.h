@@ -11,10 +11,10 @@ struct coir_task;
 
 struct coir_mutex_state {
     struct coir_lock lock;
-    uint32_t woken;          /* one has been woken, and has not tried yet */
     COIR_ATOMIC(struct coir_task *) owner; /* NULL: unlocked; COIR_NO_TASK: a thread of
                                               the program's */
     struct coir_waiters waiters;
+    struct coir_waiter *woken; /* has been woken, and has not tried yet */
     unsigned fifo;
 };
 

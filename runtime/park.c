@@ -59,6 +59,13 @@ bool coir_fiber_is_alone(const struct coir_fiber *fiber)
     return coir_load_relaxed(&fiber->worker)->runtime->worker_count == 1;
 }
 
+int64_t coir_about_now(void)
+{
+    struct coir_worker *worker = coir_current_worker();
+
+    return worker ? worker->tick_time : coir_sys_now();
+}
+
 uint32_t coir_random(struct coir_fiber *fiber)
 {
     uint32_t *state = &coir_load_relaxed(&fiber->worker)->random;

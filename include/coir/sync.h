@@ -35,7 +35,7 @@ COIR_BEGIN_DECLS
  * All zero, or COIR_MUTEX_FIFO.  (asyncio.Lock)
  *
  * Who unlocks wakes the task that has waited longest; whoever asks meanwhile may be
- * faster.  Once a task has been woken in vain for a millisecond, it is given the lock.
+ * faster.  Once that task has waited for a millisecond, it is given the lock.
  * With COIR_MUTEX_FIFO the lock always goes to the one that has waited longest, which
  * is asyncio's order, and costs a switch of tasks for every time that somebody waits.
  *
@@ -44,11 +44,11 @@ COIR_BEGIN_DECLS
  * and waits; and coir_mutex_unlock() aborts if another task holds the lock.
  */
 typedef struct coir_mutex {
-    void *opaque_[5];
+    void *opaque_[6];
     unsigned fifo_;
 } coir_mutex;
 
-#define COIR_MUTEX_FIFO { { 0, 0, 0, 0, 0 }, 1 }
+#define COIR_MUTEX_FIFO { { 0, 0, 0, 0, 0, 0 }, 1 }
 
 /*
  * Take the lock.  Not recursive: a task that holds it already waits for itself.

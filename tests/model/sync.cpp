@@ -64,7 +64,8 @@ static void coir_unpark(struct coir_fiber *fiber)
 #define coir_fiber_is_alone(fiber) true
 #define coir_enter_steps(fiber, n) ((void)(n))
 #define coir_misuse(...) RL_ASSERT(!"misuse")
-#define coir_sys_now() (++now * PATIENCE_NS)
+#define coir_about_now coir_sys_now
+#define coir_sys_now() (now += rl::rand(2) * PATIENCE_NS)
 #define coir_sys_malloc(n) ((char *)malloc(n))
 #define coir_sys_free(p) free(p)
 #define coir_pause() rl::yield(1, $)

@@ -37,6 +37,8 @@ type result struct {
 	AfterFunc    float64 `json:"after_func,omitempty"`
 	P99          float64 `json:"p99_us,omitempty"`
 	Call         float64 `json:"call_us,omitempty"`
+	Worst        float64 `json:"worst_us,omitempty"`
+	Held         float64 `json:"held,omitempty"`
 }
 
 var workers int
@@ -378,6 +380,81 @@ func runMutex(name string, n int, hold bool) {
 		N: int64(counter), Ok: counter == n/64*64})
 }
 
+// A victim beside two hogs.
+
+const (
+	hogs  = 2
+	hold  = 20 * time.Microsecond
+	pause = time.Millisecond
+)
+
+type trial struct {
+	mutex     sync.Mutex
+	all       sync.WaitGroup
+	counter   int64
+	held      time.Duration
+	hogsLocks atomic.Int64
+	hogsBegun atomic.Int64
+	over      atomic.Bool
+}
+
+func (t *trial) beAHog() {
+	var locks int64
+	for ; !t.over.Load(); locks++ {
+		t.mutex.Lock()
+		start := time.Now()
+		spinFor(hold)
+		t.counter++
+		t.held += time.Since(start)
+		t.mutex.Unlock()
+		if locks == 0 {
+			t.hogsBegun.Add(1)
+		}
+	}
+	t.hogsLocks.Add(locks)
+	t.all.Done()
+}
+
+func (t *trial) beTheVictim(waited, late []time.Duration) {
+	for t.hogsBegun.Load() < hogs {
+		time.Sleep(pause)
+	}
+	for i := range waited {
+		start := time.Now()
+		time.Sleep(pause)
+		asked := time.Now()
+		t.mutex.Lock()
+		waited[i] = time.Since(asked)
+		t.counter++
+		t.mutex.Unlock()
+		late[i] = waited[i] + asked.Sub(start) - pause
+	}
+	t.over.Store(true)
+	t.all.Done()
+}
+
+func reportWaits(name string, waits []time.Duration, held float64, ok bool) {
+	n := len(waits)
+	report(result{Bench: name, Unit: "us", Value: ranked(waits, n/2), N: int64(n), Ok: ok,
+		P99: ranked(waits, n-1-n/100), Worst: ranked(waits, n-1), Held: held})
+}
+
+func runVictim(n int) {
+	waited, late := make([]time.Duration, n), make([]time.Duration, n)
+	var t trial
+	start := time.Now()
+	t.all.Add(hogs + 1)
+	for i := 0; i < hogs; i++ {
+		go t.beAHog()
+	}
+	go t.beTheVictim(waited, late)
+	t.all.Wait()
+	held := t.held.Seconds() / time.Since(start).Seconds()
+	ok := t.counter == t.hogsLocks.Load()+int64(n)
+	reportWaits("mutex_victim", waited, held, ok)
+	reportWaits("mutex_victim_due", late, held, ok)
+}
+
 // sleepers
 
 // A figure in kilobytes from /proc/self/status, in bytes.
@@ -551,7 +628,7 @@ func spinUntil(word *atomic.Int64, value int64) {
 	}
 }
 
-func median(values []time.Duration, rank int) float64 {
+func ranked(values []time.Duration, rank int) float64 {
 	sort.Slice(values, func(i, j int) bool { return values[i] < values[j] })
 	return float64(values[rank].Nanoseconds()) / 1000
 }
@@ -581,8 +658,8 @@ func runWake(name string, n int, pause time.Duration) {
 		spinUntil(&ran, int64(i+1))
 		delay[i] = woken[i].Sub(start)
 	}
-	report(result{Bench: name, Unit: "us", Value: median(delay, n/2), N: int64(n), Ok: true,
-		P99: median(delay, n-1-n/100), Call: median(call, n/2)})
+	report(result{Bench: name, Unit: "us", Value: ranked(delay, n/2), N: int64(n), Ok: true,
+		P99: ranked(delay, n-1-n/100), Call: ranked(call, n/2)})
 }
 
 // echo
@@ -645,6 +722,7 @@ func main() {
 	case "mutex":
 		runMutex("mutex", n, false)
 		runMutex("mutex_held", n/10, true)
+		runVictim(n/16000 + 1)
 	case "sleepers":
 		runSleepers(n)
 	case "timeout":
