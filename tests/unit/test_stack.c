@@ -630,7 +630,7 @@ Test(stack_pool, no_stack_is_handed_to_two_threads)
         pthread_join(threads[i], &clashes);
         cr_assert_eq((uintptr_t)clashes, 0);
     }
-    cr_assert_leq(hammered.mapped, 20);
+    cr_assert_leq(hammered.mapped, 200, "each holds five at most, or is emptying 64");
     cr_assert_leq(hammered.free, hammered.mapped);
     coir_stack_pool_destroy(&hammered);
 }
