@@ -192,10 +192,23 @@ static bool uring_ready(struct coir_worker *worker)
             (IORING_SQ_TASKRUN | IORING_SQ_CQ_OVERFLOW));
 }
 
+/*
+ * The kernel adds work for this thread to a list and then raises the flag; if the thread
+ * has emptied the list in between, the flag stays up over nothing, to enter again does
+ * not lower it, and an idle worker never sleeps.  Lowered before entering, it tells of
+ * what has been added since.
+ */
+static void lower_flag(struct ring *ring)
+{
+    if (__atomic_load_n(ring->io.sq.kflags, __ATOMIC_RELAXED) & IORING_SQ_TASKRUN)
+        __atomic_fetch_and(ring->io.sq.kflags, ~IORING_SQ_TASKRUN, __ATOMIC_SEQ_CST);
+}
+
 static void submit_and_reap(struct ring *ring, unsigned most)
 {
     cancel_again(ring);
     coir_store_relaxed(&ring->pending, 0);
+    lower_flag(ring);
     io_uring_submit_and_get_events(&ring->io);
     reap(ring, most);
 }
