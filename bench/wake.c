@@ -9,7 +9,8 @@
  *           kernel; "wake_awake": 10 us after, when it still looks for work.
  *           "wake_pinned_...": the same with a waiter that may run on that worker
  *           only.  One that may run anywhere is queued by the setter's worker, which
- *           expects to run it itself, soon; that it computes on must be noticed.
+ *           expects to run it itself, soon; that it computes must first be noticed,
+ *           and then it gives away what it wakes.
  *
  * Floor     two threads: futex(2) wakes one that sleeps in it, and a word in memory
  *           one that spins (peers/futex.c).

@@ -48,6 +48,8 @@ static void rescue(struct coir_worker *worker)
     worker->in_rescue = false;
 
     given = coir_handover_give(&worker->queue, &worker->outbox, &worker->inbox, COIR_OUTBOX_MAX);
+    if (given && coir_load_relaxed(&worker->stuck) == coir_worker_pulse(worker))
+        coir_count(&worker->rescued);
     if (given || !coir_inbox_empty(&worker->inbox))
         coir_worker_wake_one(runtime);
 }
@@ -93,24 +95,14 @@ int coir_rescue_install(int signal)
 
 /* Watching. */
 
-/* Changes with everything a worker does for its tasks. */
-static uint64_t pulse(struct coir_worker *worker)
-{
-    return coir_load_relaxed(&worker->counters.spawned) +
-           coir_load_relaxed(&worker->counters.finished) +
-           coir_load_relaxed(&worker->counters.inlined) +
-           coir_load_relaxed(&worker->counters.submitted) +
-           coir_load_relaxed(&worker->counters.switches);
-}
-
 /* For how long a worker has made no step, as far as this one knows. */
 static int64_t stuck_for(struct coir_watch *watch, struct coir_worker *other, int64_t now)
 {
-    uint64_t steps = pulse(other);
+    uint64_t steps = coir_worker_pulse(other);
 
     if (watch->since && watch->pulse == steps)
         return now - watch->since;
-    *watch = (struct coir_watch){ steps, now, 0 };
+    *watch = (struct coir_watch){ .pulse = steps, .since = now };
     return 0;
 }
 
@@ -120,21 +112,21 @@ static bool has_queued(struct coir_worker *worker)
 }
 
 /* Whether its thread has computed, and not waited for a CPU or in a system call, since
-   it was first asked. */
-static bool has_computed(struct coir_watch *watch, struct coir_worker *other)
+   it was first asked, which is noted in *first. */
+static bool has_computed(int64_t *first, struct coir_worker *other)
 {
     int64_t used = coir_sys_thread_time(other->tid);
 
-    if (!watch->used)
-        watch->used = used;
-    return used - watch->used >= COMPUTED_LEAST;
+    if (!*first)
+        *first = used;
+    return used - *first >= COMPUTED_LEAST;
 }
 
 /* The next look may be the one that counts. */
 static void prepare_to_judge(struct coir_watch *watch, struct coir_worker *other)
 {
     if (!watch->used && has_queued(other))
-        has_computed(watch, other);
+        has_computed(&watch->used, other);
 }
 
 /* Whether only the worker's own thread can get at something. */
@@ -155,7 +147,13 @@ static bool must_signal(struct coir_watch *watch, struct coir_worker *victim, in
     if (!has_queued(victim))
         return false;
     return stuck >= COIR_RESCUE_DOUBT_NS ||
-           (!coir_load_relaxed(&victim->in_driver) && has_computed(watch, victim));
+           (!coir_load_relaxed(&victim->in_driver) && has_computed(&watch->used, victim));
+}
+
+/* Changes with its pulse, and while it computes with every signal that was not in vain. */
+static uint64_t steps_of(struct coir_worker *victim)
+{
+    return coir_worker_pulse(victim) + coir_load_relaxed(&victim->rescued);
 }
 
 /* Whether it is this worker's turn to signal that one. */
@@ -163,8 +161,9 @@ static bool take_turn(struct coir_worker *victim, int64_t now)
 {
     int64_t next = coir_load_relaxed(&victim->rescue_at);
     int64_t backoff = coir_load_relaxed(&victim->rescue_backoff);
+    uint64_t steps = steps_of(victim);
 
-    if (pulse(victim) != coir_load_relaxed(&victim->rescue_pulse))
+    if (steps != coir_load_relaxed(&victim->rescue_steps))
         backoff = 0; /* it did something since */
     else if (now < next)
         return false;
@@ -174,7 +173,7 @@ static bool take_turn(struct coir_worker *victim, int64_t now)
     if (!coir_cas_acq_rel(&victim->rescue_at, &next, now + backoff))
         return false;
     coir_store_relaxed(&victim->rescue_backoff, backoff);
-    coir_store_relaxed(&victim->rescue_pulse, pulse(victim));
+    coir_store_relaxed(&victim->rescue_steps, steps);
     return true;
 }
 
@@ -184,6 +183,14 @@ static bool signal_to(struct coir_worker *worker, struct coir_worker *victim, in
         return false;
     coir_count(&worker->counters.signals);
     return coir_sys_tgkill(victim->tid, worker->runtime->rescue_signal) == 0;
+}
+
+/* From now on, until it makes a step, it gives away what it wakes. */
+static void tell_stuck(struct coir_watch *watch, struct coir_worker *other)
+{
+    if (coir_load_relaxed(&other->stuck) != watch->pulse &&
+        has_computed(&watch->used_at_all, other))
+        coir_store_relaxed(&other->stuck, watch->pulse);
 }
 
 enum coir_rescue_result coir_rescue_look(struct coir_worker *worker, int64_t now,
@@ -207,6 +214,8 @@ enum coir_rescue_result coir_rescue_look(struct coir_worker *worker, int64_t now
                 prepare_to_judge(&worker->watches[i], other);
             continue;
         }
+        if (stuck >= COIR_RESCUE_DOUBT_NS)
+            tell_stuck(&worker->watches[i], other);
         if (coir_worker_take_from(worker, other) ||
             (stuck >= PATIENCE_LONG && coir_worker_take_inbox(worker, other)))
             result = COIR_RESCUE_TOOK;

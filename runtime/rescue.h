@@ -25,8 +25,18 @@
  * no step either, but will, and a signal reaches it no sooner.  Without evidence there
  * is no signal.
  * One at a time is sent to a victim, and ever more rarely, 50 us to 10 ms, as long
- * as it makes no step.  The inbox is left to its owner for 1 ms too: one who has
- * just been woken for it needs a while to get up.
+ * as it makes no step and the signals are in vain.  The inbox is left to its owner for
+ * 1 ms too: one who has just been woken for it needs a while to get up.
+ *
+ * What its task wakes while it computes
+ *
+ *   A worker keeps a single fiber that it wakes: two that send each other messages
+ *   stay together.  One that computes will not come to run it.  So those who find that
+ *   it makes no step for 500 us, and that its thread computes, tell it: they
+ *   write its pulse to its word `stuck`.  As long as its pulse is that, it puts what
+ *   it wakes, and all else that it has queued, into its outbox at once; or sends it
+ *   to a sleeper, while the outbox is full; and only if nobody sleeps is a signal needed.
+ *   The word is a hint: an old one differs from the pulse, and is forgotten.
  *
  * The handler's contract
  *

@@ -71,18 +71,6 @@ void coir_worker_push(struct coir_worker *worker, coir_item item)
         coir_worker_offer(worker);
 }
 
-void coir_worker_push_woken(struct coir_worker *worker, coir_item item, bool next)
-{
-    if (next && worker->runtime->worker_count > 1 && worker->nexts < NEXTS_MOST &&
-        !coir_runqueue_full(&worker->queue)) {
-        worker->nexts++;
-        coir_runqueue_push_first(&worker->queue, item);
-    } else {
-        worker->nexts = 0;
-        coir_worker_push(worker, item);
-    }
-}
-
 static void wake(struct coir_worker *worker)
 {
     coir_add_relaxed(&worker->counters.wakeups, 1);
@@ -214,6 +202,46 @@ void coir_worker_offer(struct coir_worker *worker)
     } else {
         coir_store_relaxed(&worker->keep, COIR_KEEP_ONE);
     }
+}
+
+/* Whether the running task has made no step since others found that it computes. */
+static __attribute__((noinline)) bool is_stuck(struct coir_worker *worker)
+{
+    if (coir_load_relaxed(&worker->stuck) == coir_worker_pulse(worker))
+        return coir_worker_is_running_task(worker);
+    coir_store_relaxed(&worker->stuck, 0);
+    return false;
+}
+
+/* The outbox is full, and whoever comes for that may be busy with it for long. */
+static bool send_to_sleeper(struct coir_worker *worker, coir_item item)
+{
+    struct coir_worker *other;
+
+    if (!coir_outbox_full(&worker->outbox) || (item & COIR_ITEM_PINNED))
+        return false;
+    other = coir_worker_rested(worker);
+    if (other != worker)
+        coir_worker_send(other, item);
+    return other != worker;
+}
+
+void coir_worker_push_woken(struct coir_worker *worker, coir_item item, bool next)
+{
+    bool stuck = __builtin_expect(coir_load_relaxed(&worker->stuck) != 0, 0) && is_stuck(worker);
+
+    if (stuck && send_to_sleeper(worker, item))
+        return;
+    if (next && worker->runtime->worker_count > 1 && worker->nexts < NEXTS_MOST &&
+        !coir_runqueue_full(&worker->queue)) {
+        worker->nexts++;
+        coir_runqueue_push_first(&worker->queue, item);
+    } else {
+        worker->nexts = 0;
+        coir_worker_push(worker, item);
+    }
+    if (stuck)
+        give(worker, COIR_OUTBOX_MAX);
 }
 
 /* Whether the oldest item has been waiting since the last look, untouched. */
@@ -432,6 +460,7 @@ static void poll_driver(struct coir_worker *worker)
 
 void coir_worker_tick(struct coir_worker *worker)
 {
+    uint64_t stuck;
     int64_t now;
 
     if (worker->calm_ticks < CALM_TICKS && is_calm(worker)) {
@@ -440,9 +469,14 @@ void coir_worker_tick(struct coir_worker *worker)
         return;
     }
     worker->calm_ticks = 0;
+    stuck = coir_load_relaxed(&worker->stuck);
+    if (stuck)
+        coir_store_relaxed(&worker->stuck, 0); /* what is due by now it runs itself */
     now = look(worker);
-
     poll_driver(worker);
+    if (stuck)
+        coir_store_relaxed(&worker->stuck, stuck);
+
     look_after_outbox(worker);
     look_after_others(worker, now);
     offer_at_tick(worker, now);

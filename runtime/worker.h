@@ -35,7 +35,9 @@ enum coir_commit {
 struct coir_watch {
     uint64_t pulse; /* its counters of steps, when last seen to change */
     int64_t since;  /* and when that was */
-    int64_t used;   /* CPU time of its thread, when first asked since then; or 0 */
+    int64_t used;   /* CPU time of its thread, when first asked since then with items
+                       queued; or 0 */
+    int64_t used_at_all; /* the same with or without */
 };
 
 struct coir_counters {
@@ -90,6 +92,7 @@ struct coir_worker {
 
     /* Asked by others: how many items it may keep to itself. */
     _Alignas(128) COIR_ATOMIC(int64_t) keep;
+    COIR_ATOMIC(uint64_t) stuck; /* its pulse, when they found that it computes; or 0 */
 
     /* Anyone's. */
     _Alignas(128) struct coir_outbox outbox;
@@ -99,7 +102,8 @@ struct coir_worker {
     COIR_ATOMIC(uint32_t) open;  /* tid and driver_state are there */
     COIR_ATOMIC(uint32_t) in_driver; /* it submits and completes: see rescue.c */
     COIR_ATOMIC(int64_t) rescue_at, rescue_backoff; /* when it may be signalled again */
-    COIR_ATOMIC(uint64_t) rescue_pulse;
+    COIR_ATOMIC(uint64_t) rescue_steps; /* when it was signalled last */
+    COIR_ATOMIC(uint64_t) rescued;      /* signals that gave something, while it computed */
     struct coir_probe probe;
 };
 
@@ -163,11 +167,21 @@ static inline void coir_count(COIR_ATOMIC(uint64_t) *counter)
     coir_store_relaxed(counter, coir_load_relaxed(counter) + 1);
 }
 
+/* Changes with everything a worker does for its tasks. */
+static inline uint64_t coir_worker_pulse(const struct coir_worker *worker)
+{
+    const struct coir_counters *counters = &worker->counters;
+
+    return coir_load_relaxed(&counters->spawned) + coir_load_relaxed(&counters->finished) +
+           coir_load_relaxed(&counters->inlined) + coir_load_relaxed(&counters->submitted) +
+           coir_load_relaxed(&counters->switches);
+}
+
 /* Put an item into the worker's own queue, which must be the caller's. */
 void coir_worker_push(struct coir_worker *worker, coir_item item);
 
 /* The same for a fiber that has been woken; next: before all others, if that is its
-   due. */
+   due.  A worker that is known to compute gives it away. */
 void coir_worker_push_woken(struct coir_worker *worker, coir_item item, bool next);
 
 /* The same as the first, as the fast path of create: a task that has not started. */

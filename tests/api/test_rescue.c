@@ -19,26 +19,32 @@ struct work {
     int pipe[2];
 };
 
+/* One of the others writes it when all is done; after that it does nothing more. */
+static int read_byte(struct work *work)
+{
+    char byte;
+
+    return read(work->pipe[0], &byte, 1) == 1 ? 0 : -EIO;
+}
+
 static int compute(void *arg)
 {
     struct work *work = arg;
 
     while (atomic_load(&work->left) > 0)
         ;
-    return 0;
+    return read_byte(work);
 }
 
-/* One of the others writes the byte when all is done. */
 static int sit_in_read(void *arg)
 {
     struct work *work = arg;
-    char byte;
 
 #ifdef CHECK_TSAN /* which does not know of read() */
     while (poll(&(struct pollfd){ .fd = work->pipe[0], .events = POLLIN }, 1, -1) < 0)
         ;
 #endif
-    return read(work->pipe[0], &byte, 1) == 1 ? 0 : -EIO;
+    return read_byte(work);
 }
 
 static int finish_one(struct work *work)
@@ -218,5 +224,162 @@ RunTestOn(2, rescue, is_by_a_signal_handler, .init = forget_debug)
         hog_beside(compute, just_finish, 10, 0);
         coir_stats_get(&after);
     } while (after.signals == before.signals);
+    return 0;
+}
+
+/* What a task wakes that goes on to compute: it rings bells, again and again, and makes
+   no step in between. */
+
+#define BELLS_MOST 4
+
+struct bell {
+    coir_future future;
+    atomic_int waits, woken; /* rounds */
+    atomic_int *held;        /* the round in which the hog wants it to keep its worker */
+    atomic_ullong sleeps;    /* of all workers, before it began to wait */
+    atomic_bool *over;
+};
+
+struct belfry {
+    struct bell bells[BELLS_MOST];
+    int n;
+    int round;
+    atomic_bool over;
+    coir_group group;
+};
+
+static coir_stats stats_now(void)
+{
+    coir_stats stats;
+
+    coir_stats_get(&stats);
+    return stats;
+}
+
+static int wait_for_bell(void *arg)
+{
+    struct bell *bell = arg;
+    int rc = 0;
+
+    for (int i = 1; rc == 0 && !atomic_load(bell->over); i++) {
+        coir_future_init(&bell->future);
+        atomic_store(&bell->sleeps, stats_now().sleeps);
+        atomic_store(&bell->waits, i);
+        rc = coir_future_await(&bell->future, NULL);
+        coir_future_destroy(&bell->future);
+        atomic_store(&bell->woken, i);
+        while (bell->held && atomic_load(bell->held) == i)
+            ;
+    }
+    return rc;
+}
+
+static void hang_bells(struct belfry *belfry, int n)
+{
+    belfry->n = n;
+    coir_group_init(&belfry->group);
+    for (int i = 0; i < n; i++) {
+        belfry->bells[i].over = &belfry->over;
+        cr_assert_eq(coir_group_create_task(&belfry->group, wait_for_bell, &belfry->bells[i]), 0);
+    }
+}
+
+/* Compute until all are about to wait. */
+static void begin_round(struct belfry *belfry)
+{
+    belfry->round++;
+    for (int i = 0; i < belfry->n; i++)
+        while (atomic_load(&belfry->bells[i].waits) < belfry->round)
+            ;
+}
+
+/* Compute until a worker has gone to sleep since each began to wait. */
+static void await_sleep(struct belfry *belfry)
+{
+    for (int i = 0; i < belfry->n; i++)
+        while (stats_now().sleeps <= atomic_load(&belfry->bells[i].sleeps))
+            ;
+}
+
+static void ring(struct belfry *belfry, int first, int last)
+{
+    for (int i = first; i <= last; i++)
+        cr_assert_eq(coir_future_set(&belfry->bells[i].future, NULL), 0);
+}
+
+/* Compute until they have been woken. */
+static void await_answer(struct belfry *belfry, int first, int last)
+{
+    for (int i = first; i <= last; i++)
+        while (atomic_load(&belfry->bells[i].woken) < belfry->round)
+            ;
+}
+
+static void take_down(struct belfry *belfry)
+{
+    begin_round(belfry);
+    atomic_store(&belfry->over, true);
+    ring(belfry, 0, belfry->n - 1);
+    cr_assert_eq(coir_group_wait(&belfry->group), 0);
+}
+
+/* The hog gives them away itself: nobody has to signal for them. */
+static int ring_without_signals(int n)
+{
+    static struct belfry belfry;
+
+    hang_bells(&belfry, n);
+    for (int quiet = 0; quiet < 100;) {
+        uint64_t signals;
+        begin_round(&belfry);
+        await_sleep(&belfry);
+        signals = stats_now().signals;
+        ring(&belfry, 0, n - 1);
+        await_answer(&belfry, 0, n - 1);
+        quiet += stats_now().signals == signals;
+    }
+    take_down(&belfry);
+    return 0;
+}
+
+RunTestOn(2, rescue, of_one_that_is_woken_again_and_again, .init = forget_debug)
+{
+    return ring_without_signals(1);
+}
+
+RunTestOn(8, rescue, of_one_that_is_woken_again_and_again_of_8, .init = forget_debug)
+{
+    return ring_without_signals(1);
+}
+
+RunTestOn(8, rescue, of_some_that_are_woken_at_once, .init = forget_debug)
+{
+    return ring_without_signals(BELLS_MOST);
+}
+
+/* The first keeps the other worker until more have been woken, and of those the last
+   finds the outbox full and nobody asleep.  A signal must come for it; and as long as
+   that is not in vain, it comes at once, before the other worker sleeps. */
+RunTestOn(2, rescue, of_more_than_can_be_given_away, .init = forget_debug)
+{
+    static struct belfry belfry;
+    static atomic_int held;
+
+    hang_bells(&belfry, 3);
+    belfry.bells[0].held = &held;
+    for (int soon = 0; soon < 50;) {
+        coir_stats before, after;
+        begin_round(&belfry);
+        atomic_store(&held, belfry.round);
+        ring(&belfry, 0, 0);
+        await_answer(&belfry, 0, 0);
+        ring(&belfry, 1, 2);
+        before = stats_now();
+        atomic_store(&held, 0);
+        await_answer(&belfry, 1, 2);
+        after = stats_now();
+        soon += after.signals > before.signals && after.sleeps == before.sleeps;
+    }
+    take_down(&belfry);
     return 0;
 }
