@@ -118,8 +118,9 @@ static void report(struct coir_deadlock_wait *first, struct coir_deadlock_wait *
         report_one(wait, by);
 }
 
-/* Breadth first, from one wait to those that block the owner of its mutex. */
-static void look(struct coir_deadlock_wait *first)
+/* Breadth first, from one wait to those that block the owner of its mutex.  Returns the
+   one whose owner is blocked by the first, or NULL. */
+static struct coir_deadlock_wait *find_last(struct coir_deadlock_wait *first)
 {
     struct coir_deadlock_wait *wait, **end = &first->then;
 
@@ -131,10 +132,8 @@ static void look(struct coir_deadlock_wait *first)
         for (struct coir_deadlock_wait *other = waits; other; other = other->next) {
             if (other->seen || !wait->owner || !blocks(other, wait->owner))
                 continue;
-            if (other == first) {
-                report(first, wait);
-                return;
-            }
+            if (other == first)
+                return wait;
             other->seen = true;
             other->cause = wait;
             other->then = NULL;
@@ -142,6 +141,28 @@ static void look(struct coir_deadlock_wait *first)
             end = &other->then;
         }
     }
+    return NULL;
+}
+
+/* An owner may have unlocked the mutex, and only then begun to wait.  Who is blocked
+   unlocks nothing: what is so after all were found to be blocked, stays so. */
+static bool is_still_so(struct coir_deadlock_wait *last)
+{
+    for (struct coir_deadlock_wait *wait = last; wait; wait = wait->cause)
+        if (owner_for(wait) != wait->owner)
+            return false;
+    return true;
+}
+
+static void look(struct coir_deadlock_wait *first)
+{
+    struct coir_deadlock_wait *last;
+
+    do
+        last = find_last(first);
+    while (last && !is_still_so(last));
+    if (last)
+        report(first, last);
 }
 
 void coir_deadlock_look_through(struct coir_fiber *fiber)
