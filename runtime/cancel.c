@@ -135,8 +135,7 @@ static bool has_no_reason(struct coir_task *task, struct coir_scope *scope)
 }
 
 /* What a walk would say of nearly all: nothing but groups, and none is cancelled.  Then
-   nobody has a reason, nor a deadline.  A quarter of the time of a message was spent
-   without this. */
+   nobody has a reason, nor a deadline. */
 static bool nobody_has_a_reason(struct coir_fiber *fiber)
 {
     struct coir_task *task = fiber->task;
