@@ -5,6 +5,7 @@
  *           slot: time / round trips.  "mpmc1", "mpmc2", "mpmc8": as many producers as
  *           consumers on one queue of 128 slots: time / items.  "pipeline": eight stages,
  *           each adds 1 and passes on, in batches of 32: time / items through all.
+ *           The peers' queues know no batches: there it is one by one.
  *
  * Not       latency: with two workers the two of "ping_pong" stay on one, which is the
  *           point, and the other is idle.

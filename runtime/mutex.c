@@ -10,8 +10,9 @@
  *              first of those that wait again.
  *   giving     unlock makes the first that waits the owner, and nobody can come in
  *              between.  Always with COIR_MUTEX_FIFO; else once that one has waited
- *              for PATIENCE_NS, so that nobody starves.  It may have been woken before,
- *              and not have come to try yet: then it finds that it is the owner.
+ *              for PATIENCE_NS, as far as the worker knows, so that nobody starves.
+ *              It may have been woken before, and not have come to try yet: then it
+ *              finds that it is the owner.
  *
  *   M1  waiters, woken and owner are changed under the lock.
  *   M2  While nobody holds the mutex and one waits, one is woken and not cancelled in

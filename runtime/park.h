@@ -53,8 +53,8 @@ struct coir_fiber *coir_fiber_or_none(const char *function);
 /* Whether its run has one worker alone. */
 bool coir_fiber_is_alone(const struct coir_fiber *fiber);
 
-/* The time, as the worker on the caller's thread has seen it last: a millisecond ago at
-   most, unless its task computed meanwhile.  On other threads the time. */
+/* The time, as the worker on the caller's thread has seen it last: about a millisecond ago
+   at most, unless its task computed meanwhile.  On other threads the time. */
 int64_t coir_about_now(void);
 
 /* A number that looks random, of the running fiber's worker. */

@@ -35,7 +35,7 @@ COIR_BEGIN_DECLS
  * All zero, or COIR_MUTEX_FIFO.  (asyncio.Lock)
  *
  * Who unlocks wakes the task that has waited longest; whoever asks meanwhile may be
- * faster.  Once that task has waited for a millisecond, it is given the lock.
+ * faster.  Once that task has waited for about a millisecond, it is given the lock.
  * With COIR_MUTEX_FIFO the lock always goes to the one that has waited longest, which
  * is asyncio's order, and costs a switch of tasks for every time that somebody waits.
  *

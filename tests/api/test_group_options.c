@@ -275,7 +275,7 @@ static int return_from_inside(void)
     return -1;
 }
 
-RunTest(with_timeout, closes_itself_on_return_and_break)
+RunTest(with_timeout, closes_itself_on_return_break_and_goto)
 {
     int passes = 0;
     cr_assert_eq(return_from_inside(), 1);
@@ -284,6 +284,14 @@ RunTest(with_timeout, closes_itself_on_return_and_break)
         passes++;
         break;
     }
+    cr_assert_eq(passes, 1);
+    cr_assert_eq(coir_deadline(), COIR_FOREVER);
+    COIR_WITH_TIMEOUT(COIR_SECONDS(1000)) {
+        cr_assert_neq(coir_deadline(), COIR_FOREVER);
+        goto outside;
+    }
+    passes++;
+outside:
     cr_assert_eq(passes, 1);
     cr_assert_eq(coir_deadline(), COIR_FOREVER);
     return 0;
