@@ -83,12 +83,12 @@ void coir_scope_close(struct coir_scope *scope);
 /* Whether it is certain, at little cost, that there is no reason. */
 static inline bool coir_cancel_certainly_none(struct coir_fiber *fiber)
 {
-    for (struct coir_task *task = fiber->task; task; task = task->next)
-        if (task->scopes ||
-            (coir_load_relaxed(&task->shared) &
-             (COIR_TASK_CANCELLED | COIR_TASK_MEMBER | COIR_TASK_JOINER)))
-            return false;
-    return !coir_load_relaxed(fiber->stopping);
+    struct coir_task *task = fiber->task;
+
+    return task && !task->next && !task->scopes &&
+           !(coir_load_relaxed(&task->shared) &
+             (COIR_TASK_CANCELLED | COIR_TASK_MEMBER | COIR_TASK_JOINER)) &&
+           !coir_load_relaxed(fiber->stopping);
 }
 
 int coir_cancel_pending_slow(struct coir_fiber *fiber);
@@ -111,6 +111,15 @@ static inline int coir_cancel_pending(struct coir_fiber *fiber)
  * wait if there is a reason.
  */
 int coir_cancel_prepare(struct coir_fiber *fiber, const char *wait, const void *object);
+
+/* Whether it has done so before, for the running fiber, and nothing can be new: whoever
+   cancels finds the fiber, and there is no deadline. */
+static inline bool coir_cancel_reaches(const struct coir_fiber *fiber)
+{
+    const struct coir_task *task = fiber->task;
+
+    return coir_load_relaxed(&task->fiber) == fiber && !task->next && !task->scopes;
+}
 
 /* What a wait returns that ended for the reason found while preparing it: what is
    pending now, and told to the scope that is answerable. */

@@ -14,11 +14,17 @@ static inline __attribute__((always_inline)) struct coir_fiber *
 coir_enter(const char *function)
 {
     struct coir_worker *worker = coir_current_worker();
+    struct coir_fiber *fiber = worker ? worker->fiber : NULL;
 
-    if (__builtin_expect(!worker || !coir_worker_is_running_task(worker) ||
-                             worker->fiber->task->scopes, 0))
+    if (__builtin_expect(!fiber || !fiber->task || fiber->task->scopes, 0))
         return coir_fiber_of_caller(function);
-    return worker->fiber;
+    return fiber;
+}
+
+/* That it runs on. */
+static inline struct coir_worker *coir_fiber_worker(const struct coir_fiber *fiber)
+{
+    return coir_load_relaxed(&fiber->worker);
 }
 
 static inline void coir_enter_steps(struct coir_fiber *fiber, int steps)

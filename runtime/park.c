@@ -76,27 +76,16 @@ uint32_t coir_random(struct coir_fiber *fiber)
     return *state;
 }
 
-void coir_park(struct coir_fiber *fiber, const char *reason, const void *object)
-{
-    if (coir_parking_consume(&fiber->state))
-        return;
-    coir_store_relaxed(&fiber->object, object);
-    coir_store_relaxed(&fiber->reason, reason);
-    coir_worker_switch_away(coir_load_relaxed(&fiber->worker), COIR_COMMIT_PARK);
-    coir_store_relaxed(&fiber->reason, NULL);
-}
-
-/* Queue a fiber that this thread has just taken out of PARKED. */
-static void make_ready(struct coir_worker *self, struct coir_fiber *fiber, bool next)
+void coir_worker_make_ready(struct coir_worker *self, struct coir_fiber *fiber, bool next)
 {
     struct coir_worker *last = coir_load_relaxed(&fiber->worker);
     coir_item item = coir_item_of_fiber(fiber);
 
     if (self && __builtin_expect(self->in_rescue, 0)) {
-        coir_worker_send(fiber->pins ? last : self, item);
-    } else if (self == last && !(last->runtime->migrate && !fiber->pins)) {
+        coir_worker_send(fiber->pinned ? last : self, item);
+    } else if (self == last && !(last->runtime->migrate && !fiber->pinned)) {
         coir_worker_push_woken(self, item, next);
-    } else if (fiber->pins) {
+    } else if (fiber->pinned) {
         coir_worker_send(last, item);
     } else if (last->runtime->migrate) {
         int other = (last->index + 1) % last->runtime->worker_count;
@@ -108,31 +97,9 @@ static void make_ready(struct coir_worker *self, struct coir_fiber *fiber, bool 
     }
 }
 
-void coir_unpark_from(struct coir_worker *self, struct coir_fiber *fiber, bool next)
-{
-    if (coir_parking_notify(&fiber->state))
-        make_ready(self, fiber, next);
-}
-
 void coir_unpark(struct coir_fiber *fiber)
 {
     coir_unpark_from(coir_current_worker(), fiber, false);
-}
-
-struct coir_runtime *coir_visit(const struct coir_worker *self, struct coir_fiber *fiber)
-{
-    struct coir_runtime *runtime = coir_load_relaxed(&fiber->worker)->runtime;
-
-    if (self && self->runtime == runtime)
-        return NULL;
-    coir_add_seq_cst(&runtime->visitors, 1);
-    return runtime;
-}
-
-void coir_visit_end(struct coir_runtime *visited)
-{
-    if (visited)
-        coir_sub_seq_cst(&visited->visitors, 1);
 }
 
 bool coir_park_hold(struct coir_fiber *fiber)
@@ -143,12 +110,12 @@ bool coir_park_hold(struct coir_fiber *fiber)
 void coir_park_release(struct coir_fiber *fiber)
 {
     if (!coir_parking_commit(&fiber->state))
-        make_ready(coir_current_worker(), fiber, false);
+        coir_worker_make_ready(coir_current_worker(), fiber, false);
 }
 
 void coir_reschedule(struct coir_fiber *fiber)
 {
-    coir_worker_switch_away(coir_load_relaxed(&fiber->worker), COIR_COMMIT_YIELD);
+    coir_worker_yield(coir_load_relaxed(&fiber->worker));
 }
 
 void coir_take_steps(struct coir_fiber *fiber, int steps)

@@ -39,6 +39,7 @@
 #ifndef COIR_RUNTIME_PARK_H
 #define COIR_RUNTIME_PARK_H
 
+#include "parking.h"
 #include "task.h"
 
 /* The running fiber; aborts, naming `function`, outside a task, or if a scope was
@@ -66,24 +67,10 @@ uint32_t coir_random(struct coir_fiber *fiber);
  * reason  What for, two or three words, for the dump: a constant.
  * object  The task, descriptor or lock it waits for; only shown.
  */
-void coir_park(struct coir_fiber *fiber, const char *reason, const void *object);
+static inline void coir_park(struct coir_fiber *fiber, const char *reason, const void *object);
 
 /* Any thread. */
 void coir_unpark(struct coir_fiber *fiber);
-
-/* The same for the worker that runs on the caller's thread; NULL: none.
-   next: unless there is one worker alone, where order counts, the fiber runs next on the
-   caller's: the caller has sent it a message and is likely to wait for the answer.  At
-   most three in a row, so that what is queued has its turn. */
-void coir_unpark_from(struct coir_worker *self, struct coir_fiber *fiber, bool next);
-
-/*
- * A thread that does not belong to a fiber's run, and is about to do the last thing
- * that keeps it from ending, and then to unpark the fiber: the run stays from visit to
- * visit_end.  self: its worker.  NULL: it belongs to it.
- */
-struct coir_runtime *coir_visit(const struct coir_worker *self, struct coir_fiber *fiber);
-void coir_visit_end(struct coir_runtime *visited);
 
 /* Look at a fiber that waits: it stays where it is from hold, if that is true, to
    release.  Any thread; not for long. */
@@ -103,5 +90,18 @@ _Noreturn void coir_misuse(const char *function, const char *format, ...)
 
 /* The same for a timeout, shield or group that was left open. */
 _Noreturn void coir_misuse_left_open(const char *function);
+
+/* Of worker.h, which not all who park need to know. */
+void coir_worker_park(struct coir_worker *worker);
+
+static inline void coir_park(struct coir_fiber *fiber, const char *reason, const void *object)
+{
+    if (coir_parking_consume(&fiber->state))
+        return;
+    coir_store_relaxed(&fiber->object, object);
+    coir_store_relaxed(&fiber->reason, reason);
+    coir_worker_park(coir_load_relaxed(&fiber->worker));
+    coir_store_relaxed(&fiber->reason, NULL);
+}
 
 #endif

@@ -50,8 +50,10 @@ static inline bool coir_parking_hold(COIR_ATOMIC(uint32_t) *state)
 /* Anyone: notify the waiter.  True: it was parked, and the caller queues it. */
 static inline bool coir_parking_notify(COIR_ATOMIC(uint32_t) *state)
 {
-    uint32_t old = coir_load_relaxed(state);
+    uint32_t old = COIR_FIBER_PARKED;
 
+    if (coir_cas_acq_rel(state, &old, COIR_FIBER_RUNNING)) /* [U], [V] */
+        return true;
     while (!coir_cas_acq_rel(state, &old, /* [U], [V] */
                              old == COIR_FIBER_PARKED ? COIR_FIBER_RUNNING : COIR_FIBER_NOTIFIED))
         ;

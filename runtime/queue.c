@@ -36,16 +36,11 @@ static struct coir_queue_state *state_of(coir_queue *queue)
 
 /* The store.  By priority, a number follows each item. */
 
-static size_t stride(const struct coir_queue_state *queue)
-{
-    return queue->item_size + (queue->order == COIR_QUEUE_PRIORITY ? sizeof(uint64_t) : 0);
-}
-
 static char *slot(const struct coir_queue_state *queue, size_t i)
 {
     size_t at = queue->head + i;
 
-    return queue->items + (at < queue->slots ? at : at - queue->slots) * stride(queue);
+    return queue->items + (at < queue->slots ? at : at - queue->slots) * queue->stride;
 }
 
 static bool is_before(const struct coir_queue_state *queue, const char *a, const char *b)
@@ -72,7 +67,7 @@ static void swap(char *a, char *b, size_t size)
 static void sift_up(struct coir_queue_state *queue, size_t i)
 {
     for (; i > 0 && is_before(queue, slot(queue, i), slot(queue, (i - 1) / 2)); i = (i - 1) / 2)
-        swap(slot(queue, i), slot(queue, (i - 1) / 2), stride(queue));
+        swap(slot(queue, i), slot(queue, (i - 1) / 2), queue->stride);
 }
 
 static void sift_down(struct coir_queue_state *queue)
@@ -86,24 +81,24 @@ static void sift_down(struct coir_queue_state *queue)
                 least = child;
         if (least == i)
             return;
-        swap(slot(queue, i), slot(queue, least), stride(queue));
+        swap(slot(queue, i), slot(queue, least), queue->stride);
     }
 }
 
 static bool grow(struct coir_queue_state *queue)
 {
     size_t slots = queue->slots ? queue->slots * 2 : SLOTS_LEAST, first;
-    char *items = slots > SIZE_MAX / 2 / stride(queue) ? NULL
-                                                       : coir_sys_malloc(slots * stride(queue));
+    char *items = slots > SIZE_MAX / 2 / queue->stride ? NULL
+                                                       : coir_sys_malloc(slots * queue->stride);
 
     if (!items)
         return false;
     if (queue->count) {
         first = queue->slots - queue->head < queue->count ? queue->slots - queue->head
                                                           : queue->count;
-        memcpy(items, slot(queue, 0), first * stride(queue));
-        memcpy(items + first * stride(queue), queue->items,
-               (queue->count - first) * stride(queue));
+        memcpy(items, slot(queue, 0), first * queue->stride);
+        memcpy(items + first * queue->stride, queue->items,
+               (queue->count - first) * queue->stride);
     }
     coir_sys_free(queue->items);
     queue->items = items;
@@ -121,42 +116,56 @@ static inline void copy_item(void *to, const void *from, size_t size)
         memcpy(to, from, size);
 }
 
-/* There is a slot. */
-static void store(struct coir_queue_state *queue, const void *item)
+static __attribute__((noinline)) void store_by_priority(struct coir_queue_state *queue,
+                                                        const void *item)
 {
     char *place = slot(queue, queue->count++);
 
-    copy_item(place, item, queue->item_size);
-    if (queue->order == COIR_QUEUE_PRIORITY) {
-        memcpy(place + queue->item_size, &queue->sequence, sizeof queue->sequence);
-        queue->sequence++;
-        sift_up(queue, queue->count - 1);
-    }
+    memcpy(place, item, queue->item_size);
+    memcpy(place + queue->item_size, &queue->sequence, sizeof queue->sequence);
+    queue->sequence++;
+    sift_up(queue, queue->count - 1);
 }
 
-/* There is an item. */
-static void fetch(struct coir_queue_state *queue, void *ret_item)
+static __attribute__((noinline)) void fetch_by_priority(struct coir_queue_state *queue,
+                                                        void *ret_item)
 {
     size_t last = --queue->count;
 
-    if (queue->order == COIR_QUEUE_LIFO) {
-        copy_item(ret_item, slot(queue, last), queue->item_size);
-        return;
-    }
-    copy_item(ret_item, slot(queue, 0), queue->item_size);
-    if (queue->order == COIR_QUEUE_PRIORITY) {
-        if (last)
-            memcpy(slot(queue, 0), slot(queue, last), stride(queue));
-        sift_down(queue);
-    } else if (++queue->head == queue->slots) {
-        queue->head = 0;
+    memcpy(ret_item, slot(queue, 0), queue->item_size);
+    if (last)
+        memcpy(slot(queue, 0), slot(queue, last), queue->stride);
+    sift_down(queue);
+}
+
+/* There is a slot. */
+static inline void store(struct coir_queue_state *queue, const void *item)
+{
+    if (queue->order == COIR_QUEUE_PRIORITY)
+        store_by_priority(queue, item);
+    else
+        copy_item(slot(queue, queue->count++), item, queue->item_size);
+}
+
+/* There is an item. */
+static inline void fetch(struct coir_queue_state *queue, void *ret_item)
+{
+    if (queue->order == COIR_QUEUE_FIFO) {
+        copy_item(ret_item, queue->items + queue->head * queue->stride, queue->item_size);
+        queue->count--;
+        if (++queue->head == queue->slots)
+            queue->head = 0;
+    } else if (queue->order == COIR_QUEUE_LIFO) {
+        copy_item(ret_item, slot(queue, --queue->count), queue->item_size);
+    } else {
+        fetch_by_priority(queue, ret_item);
     }
 }
 
 /* The protocol. */
 
-int coir_queue_give(struct coir_queue_state *queue, const void *item,
-                    struct coir_waiter **ret_woken)
+static inline int give(struct coir_queue_state *queue, const void *item,
+                       struct coir_waiter **ret_woken)
 {
     *ret_woken = NULL;
     if (queue->closed)
@@ -176,8 +185,8 @@ int coir_queue_give(struct coir_queue_state *queue, const void *item,
     return 0;
 }
 
-int coir_queue_take(struct coir_queue_state *queue, void *ret_item,
-                    struct coir_waiter **ret_woken)
+static inline int take(struct coir_queue_state *queue, void *ret_item,
+                       struct coir_waiter **ret_woken)
 {
     bool has = queue->count > 0;
 
@@ -198,9 +207,10 @@ int coir_queue_take(struct coir_queue_state *queue, void *ret_item,
     return 0;
 }
 
-/* With the lock held, which is released. */
-static int wait_among(struct coir_queue_state *queue, struct coir_waiters *waiters,
-                      struct coir_fiber *fiber, void *place, const char *reason)
+/* With the lock held, which is released.  asked: see coir_waiter_wait_asked(). */
+static inline __attribute__((always_inline)) int
+wait_among(struct coir_queue_state *queue, struct coir_waiters *waiters, struct coir_fiber *fiber,
+           void *place, const char *reason, bool asked)
 {
     struct coir_waiter waiter;
     int rc;
@@ -209,26 +219,35 @@ static int wait_among(struct coir_queue_state *queue, struct coir_waiters *waite
     waiter.place = place;
     coir_waiters_add(waiters, &waiter);
     coir_unlock(&queue->lock);
-    rc = coir_waiter_wait(&queue->lock, waiters, &waiter, reason, queue);
+    rc = (asked ? coir_waiter_wait_asked : coir_waiter_wait)(&queue->lock, waiters, &waiter,
+                                                             reason, queue);
     return rc < 0 ? rc : waiter.result;
 }
 
-static int wait_to_put(struct coir_queue_state *queue, struct coir_fiber *fiber,
-                       const void *item)
+static inline __attribute__((always_inline)) int
+wait_to_put(struct coir_queue_state *queue, struct coir_fiber *fiber, const void *item, bool asked)
 {
-    return wait_among(queue, &queue->putters, fiber, (void *)(uintptr_t)item, "queue put");
+    return wait_among(queue, &queue->putters, fiber, (void *)(uintptr_t)item, "queue put", asked);
 }
 
-static int wait_to_get(struct coir_queue_state *queue, struct coir_fiber *fiber, void *ret_item)
+static inline __attribute__((always_inline)) int
+wait_to_get(struct coir_queue_state *queue, struct coir_fiber *fiber, void *ret_item)
 {
-    return wait_among(queue, &queue->getters, fiber, ret_item, "queue get");
+    return wait_among(queue, &queue->getters, fiber, ret_item, "queue get", true);
+}
+
+/* The worker of a caller that runs a task, or that which runs on its thread. */
+static inline struct coir_worker *worker_of(struct coir_fiber *fiber)
+{
+    return fiber ? coir_fiber_worker(fiber) : coir_current_worker();
 }
 
 /* The calls. */
 
 /* fiber: the caller's; NULL: a thread that runs no task, which may not wait. */
-static int put(struct coir_fiber *fiber, struct coir_queue_state *queue, const void *item,
-               bool may_wait)
+static inline __attribute__((always_inline)) int put(struct coir_fiber *fiber,
+                                                     struct coir_queue_state *queue,
+                                                     const void *item, bool may_wait)
 {
     struct coir_waiter *woken;
     int rc = fiber ? coir_cancel_pending(fiber) : 0;
@@ -238,16 +257,17 @@ static int put(struct coir_fiber *fiber, struct coir_queue_state *queue, const v
     if (may_wait)
         coir_enter_steps(fiber, 1);
     coir_lock(&queue->lock);
-    rc = coir_queue_give(queue, item, &woken);
+    rc = give(queue, item, &woken);
     if (rc == -EAGAIN && may_wait)
-        return wait_to_put(queue, fiber, item);
+        return wait_to_put(queue, fiber, item, true);
     coir_unlock(&queue->lock);
-    coir_waiter_wake_next(woken);
+    coir_waiter_wake_from(worker_of(fiber), woken, true);
     return rc;
 }
 
-static int get(struct coir_fiber *fiber, struct coir_queue_state *queue, void *ret_item,
-               bool may_wait)
+static inline __attribute__((always_inline)) int get(struct coir_fiber *fiber,
+                                                     struct coir_queue_state *queue,
+                                                     void *ret_item, bool may_wait)
 {
     struct coir_waiter *woken;
     int rc = fiber ? coir_cancel_pending(fiber) : 0;
@@ -257,11 +277,11 @@ static int get(struct coir_fiber *fiber, struct coir_queue_state *queue, void *r
     if (may_wait)
         coir_enter_steps(fiber, 1);
     coir_lock(&queue->lock);
-    rc = coir_queue_take(queue, ret_item, &woken);
+    rc = take(queue, ret_item, &woken);
     if (rc == -EAGAIN && may_wait)
         return wait_to_get(queue, fiber, ret_item);
     coir_unlock(&queue->lock);
-    coir_waiter_wake(woken);
+    coir_waiter_wake_from(worker_of(fiber), woken, false);
     return rc;
 }
 
@@ -295,7 +315,7 @@ static int give_many(struct coir_queue_state *queue, const char *items, size_t n
     int rc = 0;
 
     for (*ret_n = 0; *ret_n < most; ++*ret_n) {
-        rc = coir_queue_give(queue, items + *ret_n * queue->item_size, end);
+        rc = give(queue, items + *ret_n * queue->item_size, end);
         if (rc < 0)
             break;
         if (*end)
@@ -312,7 +332,7 @@ static int take_many(struct coir_queue_state *queue, char *ret_items, size_t n, 
     int rc = 0;
 
     for (*ret_n = 0; *ret_n < most; ++*ret_n) {
-        rc = coir_queue_take(queue, ret_items + *ret_n * queue->item_size, end);
+        rc = take(queue, ret_items + *ret_n * queue->item_size, end);
         if (rc < 0)
             break;
         if (*end)
@@ -338,7 +358,7 @@ ssize_t coir_queue_put_many(coir_queue *memory, const void *items, size_t n)
         rc = give_many(queue, rest, n - put, &more, &woken);
         put += more;
         if (rc == -EAGAIN && !woken) {
-            rc = wait_to_put(queue, fiber, rest + more * queue->item_size);
+            rc = wait_to_put(queue, fiber, rest + more * queue->item_size, false);
             put += rc == 0;
             continue;
         }
@@ -465,7 +485,7 @@ int coir_queue_join(coir_queue *memory)
     coir_enter_steps(fiber, 1);
     coir_lock(&queue->lock);
     if (queue->unfinished)
-        return wait_among(queue, &queue->joiners, fiber, NULL, "queue join");
+        return wait_among(queue, &queue->joiners, fiber, NULL, "queue join", true);
     coir_unlock(&queue->lock);
     return 0;
 }
@@ -489,13 +509,13 @@ static struct coir_waiters *getters_of(void *queue)
 
 static bool attempt_put(void *queue, void *place, int *ret_result, struct coir_waiter **ret_woken)
 {
-    *ret_result = coir_queue_give((struct coir_queue_state *)queue, place, ret_woken);
+    *ret_result = give((struct coir_queue_state *)queue, place, ret_woken);
     return *ret_result != -EAGAIN;
 }
 
 static bool attempt_get(void *queue, void *place, int *ret_result, struct coir_waiter **ret_woken)
 {
-    *ret_result = coir_queue_take((struct coir_queue_state *)queue, place, ret_woken);
+    *ret_result = take((struct coir_queue_state *)queue, place, ret_woken);
     return *ret_result != -EAGAIN;
 }
 
@@ -524,15 +544,17 @@ int coir_queue_init_with(coir_queue *memory, const coir_queue_options *options)
     memset(memory, 0, sizeof *memory);
     queue->order = (uint32_t)options->order;
     queue->capacity = options->capacity;
-    queue->item_size = options->item_size;
+    queue->item_size = queue->stride = options->item_size;
     queue->compare = options->compare;
     if (options->item_size > SIZE_MAX / 2 - sizeof(uint64_t))
         return -ENOMEM;
+    if (options->order == COIR_QUEUE_PRIORITY)
+        queue->stride += sizeof queue->sequence;
     if (!bounded || !options->capacity)
         return 0;
-    if (options->capacity > SIZE_MAX / 2 / stride(queue))
+    if (options->capacity > SIZE_MAX / 2 / queue->stride)
         return -ENOMEM;
-    queue->items = coir_sys_malloc(options->capacity * stride(queue));
+    queue->items = coir_sys_malloc(options->capacity * queue->stride);
     queue->slots = options->capacity;
     return queue->items ? 0 : -ENOMEM;
 }

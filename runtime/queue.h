@@ -18,6 +18,7 @@ struct coir_queue_state {
     /* and looks at. */
     char *items;       /* a ring of `slots` from `head` on; by priority a heap */
     size_t slots, capacity, item_size;
+    size_t stride; /* from item to item */
     uint32_t order;
     coir_compare_fn *compare;
     uint64_t sequence; /* of the items that were put: makes equal ones different */

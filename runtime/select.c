@@ -388,7 +388,7 @@ static int select_from(const char *function, struct coir_fiber *fiber, coir_sele
     if (which < 0 && may_wait)
         enlist(cases, n, fiber, &choice);
     unlock_all(cases, sorted);
-    coir_waiter_wake_next(woken);
+    coir_waiter_wake_from(coir_current_worker(), woken, true);
     if (which >= 0)
         return which;
     return may_wait ? wait_in_lists(cases, n, fiber, &choice) : -EAGAIN;

@@ -135,7 +135,7 @@ struct coir_fiber {
     struct coir_task *task;  /* what runs on it now, or was suspended */
     uintptr_t inline_floor;  /* tasks may be inlined while the stack is above */
     COIR_ATOMIC(struct coir_worker *) worker; /* where it ran last */
-    uint32_t pins;           /* pinned tasks on it */
+    uint32_t pinned;         /* COIR_ITEM_PINNED while a pinned task is on it, else 0 */
     COIR_ATOMIC(uint32_t) *stopping; /* the runtime's */
     COIR_ATOMIC(const char *) reason; /* why it waits: a constant, for the dump */
     COIR_ATOMIC(const void *) object; /* what it waits for */
@@ -151,7 +151,7 @@ static inline coir_item coir_item_of_task(struct coir_task *task)
 
 static inline coir_item coir_item_of_fiber(struct coir_fiber *fiber)
 {
-    return (coir_item)fiber | COIR_ITEM_FIBER | (fiber->pins ? COIR_ITEM_PINNED : 0);
+    return (coir_item)fiber | COIR_ITEM_FIBER | fiber->pinned;
 }
 
 static inline struct coir_fiber *coir_item_fiber(coir_item item)

@@ -22,7 +22,7 @@ static int yield(const char *function)
     int rc = coir_cancel_pending(fiber);
 
     if (rc == 0)
-        coir_worker_switch_away(coir_load_relaxed(&fiber->worker), COIR_COMMIT_YIELD);
+        coir_worker_yield(coir_load_relaxed(&fiber->worker));
     return rc;
 }
 

@@ -4,10 +4,8 @@
 #include "waiters.h"
 
 #ifndef COIR_MODEL
-#include "cancel.h"
-#include "current.h"
-#include "park.h"
 #include "sys.h"
+#include "worker.h"
 #endif
 
 #define SPINS_LEAST 4
@@ -30,19 +28,6 @@ void coir_lock_slow(struct coir_lock *lock)
     }
 }
 
-void coir_waiters_add(struct coir_waiters *waiters, struct coir_waiter *waiter)
-{
-    waiter->next = NULL;
-    waiter->prev = waiters->last;
-    if (waiters->last)
-        waiters->last->next = waiter;
-    else
-        waiters->first = waiter;
-    waiters->last = waiter;
-    waiters->count++;
-    coir_store_relaxed(&waiter->state, COIR_WAITER_LISTED);
-}
-
 void coir_waiters_add_first(struct coir_waiters *waiters, struct coir_waiter *waiter)
 {
     waiter->prev = NULL;
@@ -56,25 +41,10 @@ void coir_waiters_add_first(struct coir_waiters *waiters, struct coir_waiter *wa
     coir_store_relaxed(&waiter->state, COIR_WAITER_LISTED);
 }
 
-static void unlink_as(struct coir_waiters *waiters, struct coir_waiter *waiter,
-                      enum coir_waiter_state state)
-{
-    if (waiter->prev)
-        waiter->prev->next = waiter->next;
-    else
-        waiters->first = waiter->next;
-    if (waiter->next)
-        waiter->next->prev = waiter->prev;
-    else
-        waiters->last = waiter->prev;
-    waiters->count--;
-    coir_store_relaxed(&waiter->state, state);
-}
-
 void coir_waiters_remove(struct coir_waiters *waiters, struct coir_waiter *waiter)
 {
     if (coir_load_relaxed(&waiter->state) == COIR_WAITER_LISTED)
-        unlink_as(waiters, waiter, COIR_WAITER_LEFT);
+        coir_waiters_unlink(waiters, waiter, COIR_WAITER_LEFT);
 }
 
 static bool wins(struct coir_waiter *waiter)
@@ -85,13 +55,14 @@ static bool wins(struct coir_waiter *waiter)
            coir_cas_relaxed(&waiter->choice->winner, &undecided, waiter->number);
 }
 
-struct coir_waiter *coir_waiters_take_first(struct coir_waiters *waiters)
+struct coir_waiter *coir_waiters_take_chosen(struct coir_waiters *waiters)
 {
     struct coir_waiter *waiter;
 
     while ((waiter = waiters->first) != NULL) {
         bool won = wins(waiter);
-        unlink_as(waiters, waiter, won ? COIR_WAITER_TAKEN : COIR_WAITER_LEFT);
+
+        coir_waiters_unlink(waiters, waiter, won ? COIR_WAITER_TAKEN : COIR_WAITER_LEFT);
         if (won) {
             waiter->next = NULL;
             return waiter;
@@ -111,15 +82,28 @@ struct coir_waiter *coir_waiters_take_all(struct coir_waiters *waiters, int32_t 
     return first;
 }
 
-void coir_waiter_wake_taken(struct coir_waiter *taken, bool next)
+/* For a run that the caller's thread may not be of. */
+static __attribute__((noinline)) void wake_from_outside(struct coir_worker *self,
+                                                        struct coir_waiter *taken, bool next)
 {
-    struct coir_worker *self = coir_current_worker();
     struct coir_fiber *fiber = taken->fiber;
     struct coir_runtime *visited = coir_visit(self, fiber);
 
     coir_store_release(&taken->state, COIR_WAITER_WOKEN); /* [W] */
     coir_unpark_from(self, fiber, next);
     coir_visit_end(visited);
+}
+
+void coir_waiter_wake_taken(struct coir_worker *self, struct coir_waiter *taken, bool next)
+{
+    struct coir_fiber *fiber = taken->fiber;
+
+    if (coir_worker_ran(self, fiber)) {
+        coir_store_release(&taken->state, COIR_WAITER_WOKEN); /* [W] */
+        coir_unpark_from(self, fiber, next);
+    } else {
+        wake_from_outside(self, taken, next);
+    }
 }
 
 void coir_waiters_wake_all(struct coir_waiter *chain)
@@ -132,15 +116,10 @@ void coir_waiters_wake_all(struct coir_waiter *chain)
     }
 }
 
-static bool is_woken(struct coir_waiter *waiter)
-{
-    return coir_load_acquire(&waiter->state) == COIR_WAITER_WOKEN; /* [W] */
-}
-
 void coir_waiter_wait_always(struct coir_waiter *waiter, const char *reason,
                              const void *object)
 {
-    while (!is_woken(waiter))
+    while (!coir_waiter_is_woken(waiter))
         coir_park(waiter->fiber, reason, object);
 }
 
@@ -162,7 +141,7 @@ int coir_waiter_wait(struct coir_lock *lock, struct coir_waiters *waiters,
 {
     int rc;
 
-    while (!is_woken(waiter)) {
+    while (!coir_waiter_is_woken(waiter)) {
         rc = coir_cancel_prepare(waiter->fiber, reason, object);
         if (!rc) {
             coir_park(waiter->fiber, reason, object);

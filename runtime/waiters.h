@@ -43,9 +43,11 @@
 #ifndef COIR_RUNTIME_WAITERS_H
 #define COIR_RUNTIME_WAITERS_H
 
-#include "atomics.h"
-
-struct coir_fiber;
+#ifndef COIR_MODEL
+#include "cancel.h"
+#include "current.h"
+#include "park.h"
+#endif
 
 enum coir_waiter_state { COIR_WAITER_LISTED, COIR_WAITER_TAKEN, COIR_WAITER_WOKEN,
                          COIR_WAITER_LEFT };
@@ -106,14 +108,37 @@ static inline void coir_unlock(struct coir_lock *lock)
 /* With the lock held. */
 
 /* As the last, or as the first. */
-void coir_waiters_add(struct coir_waiters *waiters, struct coir_waiter *waiter);
+static inline void coir_waiters_add(struct coir_waiters *waiters, struct coir_waiter *waiter)
+{
+    struct coir_waiter *last = waiters->last;
+
+    waiter->next = NULL;
+    waiter->prev = last;
+    *(last ? &last->next : &waiters->first) = waiter;
+    waiters->last = waiter;
+    waiters->count++;
+    coir_store_relaxed(&waiter->state, COIR_WAITER_LISTED);
+}
+
 void coir_waiters_add_first(struct coir_waiters *waiters, struct coir_waiter *waiter);
+
+/* Take a node out that is LISTED, and say what it is now. */
+static inline void coir_waiters_unlink(struct coir_waiters *waiters, struct coir_waiter *waiter,
+                                       enum coir_waiter_state state)
+{
+    struct coir_waiter *next = waiter->next, *prev = waiter->prev;
+
+    *(prev ? &prev->next : &waiters->first) = next;
+    *(next ? &next->prev : &waiters->last) = prev;
+    waiters->count--;
+    coir_store_relaxed(&waiter->state, state);
+}
 
 /* The owner takes its node out, if it is LISTED. */
 void coir_waiters_remove(struct coir_waiters *waiters, struct coir_waiter *waiter);
 
 /* The slow part of: */
-struct coir_waiter *coir_waiters_take_first(struct coir_waiters *waiters);
+struct coir_waiter *coir_waiters_take_chosen(struct coir_waiters *waiters);
 
 /*
  * Take the oldest out that is still to be had.  NULL if there is none.  The caller
@@ -121,7 +146,15 @@ struct coir_waiter *coir_waiters_take_first(struct coir_waiters *waiters);
  */
 static inline struct coir_waiter *coir_waiters_take(struct coir_waiters *waiters)
 {
-    return waiters->first ? coir_waiters_take_first(waiters) : NULL;
+    struct coir_waiter *first = waiters->first;
+
+    if (!first)
+        return NULL;
+    if (__builtin_expect(first->choice != NULL, 0))
+        return coir_waiters_take_chosen(waiters);
+    coir_waiters_unlink(waiters, first, COIR_WAITER_TAKEN);
+    first->next = NULL;
+    return first;
 }
 
 /* Take all, linked by next; `result` is settled for each. */
@@ -129,21 +162,28 @@ struct coir_waiter *coir_waiters_take_all(struct coir_waiters *waiters, int32_t 
 
 /* Without the lock. */
 
-/* Wake one that was taken, or all of a chain linked by next.  NULL: nothing.
-   next: it was sent a message, and runs next on the caller's worker (park.h). */
-void coir_waiter_wake_taken(struct coir_waiter *taken, bool next);
+static inline bool coir_waiter_is_woken(struct coir_waiter *waiter)
+{
+    return coir_load_acquire(&waiter->state) == COIR_WAITER_WOKEN; /* [W] */
+}
+
+/* Wake one that was taken, or all of a chain linked by next.  NULL: nothing. */
+void coir_waiter_wake_taken(struct coir_worker *self, struct coir_waiter *taken, bool next);
 void coir_waiters_wake_all(struct coir_waiter *chain);
 
 static inline void coir_waiter_wake(struct coir_waiter *taken)
 {
     if (taken)
-        coir_waiter_wake_taken(taken, false);
+        coir_waiter_wake_taken(coir_current_worker(), taken, false);
 }
 
-static inline void coir_waiter_wake_next(struct coir_waiter *taken)
+/* The same for the worker that runs on the caller's thread; NULL: none.  next: it was sent
+   a message, and runs next there (worker.h). */
+static inline void coir_waiter_wake_from(struct coir_worker *self, struct coir_waiter *taken,
+                                         bool next)
 {
     if (taken)
-        coir_waiter_wake_taken(taken, true);
+        coir_waiter_wake_taken(self, taken, next);
 }
 
 /*
@@ -154,6 +194,20 @@ static inline void coir_waiter_wake_next(struct coir_waiter *taken)
  */
 int coir_waiter_wait(struct coir_lock *lock, struct coir_waiters *waiters,
                      struct coir_waiter *waiter, const char *reason, const void *object);
+
+/* The same for a caller that has asked coir_cancel_pending() since it parked last: whatever
+   it is told since then has left it a token, and it need not ask again. */
+static inline int coir_waiter_wait_asked(struct coir_lock *lock, struct coir_waiters *waiters,
+                                         struct coir_waiter *waiter, const char *reason,
+                                         const void *object)
+{
+    if (coir_cancel_reaches(waiter->fiber)) {
+        coir_park(waiter->fiber, reason, object);
+        if (coir_waiter_is_woken(waiter))
+            return 0;
+    }
+    return coir_waiter_wait(lock, waiters, waiter, reason, object);
+}
 
 /* The same, whatever is asked of the task meanwhile. */
 void coir_waiter_wait_always(struct coir_waiter *waiter, const char *reason,

@@ -26,7 +26,6 @@
 
 #define LOOK_EVERY_TICKS 64
 #define LOOK_EVERY_NS 200000
-#define NEXTS_MOST 3
 #define CALM_TICKS 7 /* looks in a row that may do without the clock */
 #define SPIN_NS 50000
 #define ASK_AGAIN_NS 3000
@@ -226,13 +225,13 @@ static bool send_to_sleeper(struct coir_worker *worker, coir_item item)
     return other != worker;
 }
 
-void coir_worker_push_woken(struct coir_worker *worker, coir_item item, bool next)
+void coir_worker_push_woken_slow(struct coir_worker *worker, coir_item item, bool next)
 {
-    bool stuck = __builtin_expect(coir_load_relaxed(&worker->stuck) != 0, 0) && is_stuck(worker);
+    bool stuck = coir_load_relaxed(&worker->stuck) != 0 && is_stuck(worker);
 
     if (stuck && send_to_sleeper(worker, item))
         return;
-    if (next && worker->runtime->worker_count > 1 && worker->nexts < NEXTS_MOST &&
+    if (next && worker->runtime->worker_count > 1 && worker->nexts < COIR_NEXTS_MOST &&
         !coir_runqueue_full(&worker->queue)) {
         worker->nexts++;
         coir_runqueue_push_first(&worker->queue, item);
@@ -505,7 +504,7 @@ static void prepare_fiber(struct coir_worker *worker, struct coir_fiber *fiber, 
     fiber->inline_floor = worker->runtime->inline_tasks ? (uintptr_t)low + promised : UINTPTR_MAX;
     fiber->stopping = &worker->runtime->stopping;
     fiber->depth = 0;
-    fiber->pins = 0;
+    fiber->pinned = 0;
     coir_store_relaxed(&fiber->worker, worker);
     coir_store_relaxed(&fiber->stack.fresh, 0);
 }
@@ -614,52 +613,70 @@ static struct coir_fiber *fiber_for(struct coir_worker *worker, coir_item item)
     return fiber;
 }
 
-static void commit_yield(struct coir_worker *worker, struct coir_fiber *fiber)
+/*
+ * After a switch, on the new stack: see to the one that was left.  All return the worker,
+ * so that each is the last thing its caller does.
+ */
+
+static __attribute__((noinline)) struct coir_worker *queue_again(struct coir_worker *worker)
 {
     struct coir_runtime *runtime = worker->runtime;
+    struct coir_fiber *fiber = worker->previous;
     int next = (worker->index + 1) % runtime->worker_count;
 
-    if (__builtin_expect(runtime->migrate, 0) && !fiber->pins)
+    if (__builtin_expect(runtime->migrate, 0) && !fiber->pinned)
         coir_worker_send(&runtime->workers[next], coir_item_of_fiber(fiber));
     else
         coir_worker_push(worker, coir_item_of_fiber(fiber));
+    return worker;
 }
 
-static __attribute__((noinline)) void commit_park(struct coir_worker *worker,
-                                                  struct coir_fiber *fiber)
+static inline struct coir_worker *commit_yield(struct coir_worker *worker)
 {
+    struct coir_runqueue *q = &worker->queue;
+
+    if (__builtin_expect(worker->runtime->migrate || coir_runqueue_full(q) ||
+                             coir_runqueue_length_hint(q) >= coir_load_relaxed(&worker->keep), 0))
+        return queue_again(worker);
+    coir_runqueue_push(q, coir_item_of_fiber(worker->previous));
+    return worker;
+}
+
+static __attribute__((noinline)) struct coir_worker *commit_park(struct coir_worker *worker)
+{
+    struct coir_fiber *fiber = worker->previous;
+
     if (!coir_parking_commit(&fiber->state))
         coir_worker_push(worker, coir_item_of_fiber(fiber));
+    return worker;
 }
 
-/* After a switch, on the new stack: see to the one that was left. */
-static inline void commit(struct coir_worker *worker)
+static __attribute__((noinline)) struct coir_worker *recycle(struct coir_worker *worker)
 {
-    switch (worker->commit) {
-    case COIR_COMMIT_NONE:
-        break;
-    case COIR_COMMIT_YIELD:
-        commit_yield(worker, worker->previous);
-        break;
-    case COIR_COMMIT_PARK:
-        commit_park(worker, worker->previous);
-        break;
-    case COIR_COMMIT_RECYCLE:
-        put_fiber(worker, worker->previous);
-        break;
-    }
+    put_fiber(worker, worker->previous);
+    return worker;
 }
 
 /* The first thing a fiber does after being switched to. */
-static inline void arrive(struct coir_worker *worker)
+static inline struct coir_worker *arrive(struct coir_worker *worker)
 {
     struct coir_fiber *fiber = worker->fiber;
 
-    commit(worker);
-    if (coir_load_relaxed(&fiber->worker) != worker) {
+    if (__builtin_expect(coir_load_relaxed(&fiber->worker) != worker, 0)) {
         coir_count(&worker->counters.migrations);
         coir_store_relaxed(&fiber->worker, worker);
     }
+    switch (worker->commit) {
+    case COIR_COMMIT_NONE:
+        return worker;
+    case COIR_COMMIT_YIELD:
+        return commit_yield(worker);
+    case COIR_COMMIT_PARK:
+        return commit_park(worker);
+    case COIR_COMMIT_RECYCLE:
+        return recycle(worker);
+    }
+    return worker;
 }
 
 /* Never inlined: the CPU predicts where a switch returns to because all of them
@@ -673,33 +690,54 @@ switch_to(struct coir_worker *worker, struct coir_fiber *next, enum coir_commit 
     worker->commit = what;
     worker->fiber = next;
     coir_count(&worker->counters.switches);
-    worker = coir_context_switch(&fiber->context, &next->context, worker);
-    arrive(worker);
-    return worker;
+    return arrive(coir_context_switch(&fiber->context, &next->context, worker));
 }
 
-static inline __attribute__((always_inline)) struct coir_fiber *
-next_fiber(struct coir_worker *worker)
+/* item: the oldest; 0: there is none. */
+static __attribute__((noinline)) struct coir_worker *
+switch_to_item(struct coir_worker *worker, coir_item item, enum coir_commit what)
 {
-    coir_item item;
-    struct coir_fiber *fiber;
+    struct coir_fiber *next = NULL;
 
-    if (--worker->ticks < 0)
-        coir_worker_tick(worker);
-    while ((item = coir_runqueue_pop(&worker->queue)) != 0)
-        if ((fiber = fiber_for(worker, item)) != NULL)
-            return fiber;
-    return &worker->scheduler;
-}
-
-struct coir_worker *coir_worker_switch_away(struct coir_worker *worker, enum coir_commit what)
-{
-    struct coir_fiber *next = next_fiber(worker);
+    while (item && !(next = fiber_for(worker, item)))
+        item = coir_runqueue_pop(&worker->queue);
+    if (!next)
+        next = &worker->scheduler;
 
     /* A yield to nobody.  The scheduler would only find this fiber again. */
-    if (what == COIR_COMMIT_YIELD && next == &worker->scheduler && !worker->runtime->migrate)
+    if (next == &worker->scheduler && (next == worker->fiber ||
+                                       (what == COIR_COMMIT_YIELD && !worker->runtime->migrate)))
         return worker;
     return switch_to(worker, next, what);
+}
+
+static __attribute__((noinline)) struct coir_worker *
+switch_away_after_tick(struct coir_worker *worker, enum coir_commit what)
+{
+    coir_worker_tick(worker);
+    return switch_to_item(worker, coir_runqueue_pop(&worker->queue), what);
+}
+
+static inline struct coir_worker *switch_away(struct coir_worker *worker, enum coir_commit what)
+{
+    coir_item item;
+
+    if (__builtin_expect(--worker->ticks < 0, 0))
+        return switch_away_after_tick(worker, what);
+    item = coir_runqueue_pop(&worker->queue);
+    if (item & COIR_ITEM_FIBER)
+        return switch_to(worker, coir_item_fiber(item), what);
+    return switch_to_item(worker, item, what);
+}
+
+void coir_worker_park(struct coir_worker *worker)
+{
+    switch_away(worker, COIR_COMMIT_PARK);
+}
+
+void coir_worker_yield(struct coir_worker *worker)
+{
+    switch_away(worker, COIR_COMMIT_YIELD);
 }
 
 static void tell_joiner(uint64_t shared)
@@ -754,9 +792,9 @@ static void run_base(struct coir_worker *worker, struct coir_fiber *fiber)
     (void)worker;
     task->next = NULL;
     fiber->task = task;
-    fiber->pins += pinned;
+    fiber->pinned = pinned ? COIR_ITEM_PINNED : 0;
     value = task->fn(task->arg);
-    fiber->pins -= pinned;
+    fiber->pinned = 0;
     if (__builtin_expect(task->scopes != NULL, 0))
         coir_scope_left(task);
     finish(coir_current_worker(), task, value);
@@ -1116,11 +1154,8 @@ void *coir_worker_main(void *arg)
     if (rc < 0)
         return NULL;
 
-    while (find_work(worker)) {
-        struct coir_fiber *next = next_fiber(worker);
-        if (next != &worker->scheduler)
-            switch_to(worker, next, COIR_COMMIT_NONE);
-    }
+    while (find_work(worker))
+        switch_away(worker, COIR_COMMIT_NONE);
     coir_store_release(&worker->open, 0);
     runtime->driver->close(worker);
     coir_stack_altstack_clear(worker->altstack);

@@ -16,6 +16,7 @@
 #include "handover.h"
 #include "idle.h"
 #include "inbox.h"
+#include "parking.h"
 #include "probe.h"
 #include "runqueue.h"
 #include "stack.h"
@@ -182,7 +183,8 @@ void coir_worker_push(struct coir_worker *worker, coir_item item);
 
 /* The same for a fiber that has been woken; next: before all others, if that is its
    due.  A worker that is known to compute gives it away. */
-void coir_worker_push_woken(struct coir_worker *worker, coir_item item, bool next);
+static inline void coir_worker_push_woken(struct coir_worker *worker, coir_item item, bool next);
+void coir_worker_push_woken_slow(struct coir_worker *worker, coir_item item, bool next);
 
 /* The same as the first, as the fast path of create: a task that has not started. */
 static inline void coir_worker_push_new(struct coir_worker *worker, struct coir_task *task);
@@ -212,8 +214,10 @@ bool coir_worker_turn_is_over(struct coir_worker *worker);
 bool coir_worker_take_from(struct coir_worker *worker, struct coir_worker *other);
 bool coir_worker_take_inbox(struct coir_worker *worker, struct coir_worker *other);
 
-/* Switch from the running fiber to whatever is next. */
-struct coir_worker *coir_worker_switch_away(struct coir_worker *worker, enum coir_commit commit);
+/* Switch from the running fiber to whatever is next: until it is unparked, or until
+   every other ready fiber has had a turn. */
+void coir_worker_park(struct coir_worker *worker);
+void coir_worker_yield(struct coir_worker *worker);
 
 /* Wake a sleeping worker, if there is one, for work that has been published. */
 void coir_worker_wake_one(struct coir_runtime *runtime);
@@ -243,6 +247,72 @@ static inline void coir_worker_push_new(struct coir_worker *worker, struct coir_
     coir_runqueue_push(q, item);
     if (__builtin_expect(coir_runqueue_length_hint(q) > coir_load_relaxed(&worker->keep), 0))
         coir_worker_offer(worker);
+}
+
+/* So many in a row, so that what is queued has its turn. */
+#define COIR_NEXTS_MOST 3
+
+static inline void coir_worker_push_woken(struct coir_worker *worker, coir_item item, bool next)
+{
+    struct coir_runqueue *q = &worker->queue;
+    int64_t length = coir_runqueue_length_hint(q);
+
+    if (__builtin_expect(coir_load_relaxed(&worker->stuck) != 0 || length > (int64_t)q->mask, 0)) {
+        coir_worker_push_woken_slow(worker, item, next);
+    } else if (next && worker->nexts < COIR_NEXTS_MOST && worker->runtime->worker_count > 1) {
+        worker->nexts++;
+        coir_runqueue_push_first(q, item);
+    } else {
+        worker->nexts = 0;
+        coir_runqueue_push(q, item);
+        if (__builtin_expect(length > coir_load_relaxed(&worker->keep), 0))
+            coir_worker_offer(worker);
+    }
+}
+
+/* Queue a fiber that this thread has just taken out of PARKED. */
+void coir_worker_make_ready(struct coir_worker *self, struct coir_fiber *fiber, bool next);
+
+/* Whether it ran the fiber last, and so belongs to its run. */
+static inline bool coir_worker_ran(const struct coir_worker *self, const struct coir_fiber *fiber)
+{
+    return __builtin_expect(self && self == coir_load_relaxed(&fiber->worker), 1);
+}
+
+/* coir_unpark() for the worker that runs on the caller's thread; NULL: none.
+   next: unless there is one worker alone, where order counts, the fiber runs next on the
+   caller's: the caller has sent it a message and is likely to wait for the answer.  At
+   most three in a row, so that what is queued has its turn. */
+static inline void coir_unpark_from(struct coir_worker *self, struct coir_fiber *fiber, bool next)
+{
+    if (!coir_parking_notify(&fiber->state))
+        return;
+    if (coir_worker_ran(self, fiber) && !self->in_rescue && !self->runtime->migrate)
+        coir_worker_push_woken(self, coir_item_of_fiber(fiber), next);
+    else
+        coir_worker_make_ready(self, fiber, next);
+}
+
+/*
+ * A thread that does not belong to a fiber's run, and is about to do the last thing
+ * that keeps it from ending, and then to unpark the fiber: the run stays from visit to
+ * visit_end.  self: its worker.  NULL: it belongs to it.
+ */
+static inline struct coir_runtime *coir_visit(const struct coir_worker *self,
+                                              struct coir_fiber *fiber)
+{
+    struct coir_runtime *runtime = coir_load_relaxed(&fiber->worker)->runtime;
+
+    if (__builtin_expect(self && self->runtime == runtime, 1))
+        return NULL;
+    coir_add_seq_cst(&runtime->visitors, 1);
+    return runtime;
+}
+
+static inline void coir_visit_end(struct coir_runtime *visited)
+{
+    if (visited)
+        coir_sub_seq_cst(&visited->visitors, 1);
 }
 
 #endif

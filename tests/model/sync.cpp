@@ -49,13 +49,16 @@ static void coir_unpark(struct coir_fiber *fiber)
         fiber->queued.set($);
 }
 
-#define coir_current_worker() NULL
+#define coir_current_worker() ((struct coir_worker *)NULL)
 #define coir_unpark_from(self, fiber, next) coir_unpark(fiber)
+#define coir_worker_ran(self, fiber) true
 #define coir_visit(self, fiber) ((struct coir_runtime *)(self))
 #define coir_visit_end(visited) ((void)(visited))
 #define coir_cancel_pending(fiber) \
     (coir_load_relaxed(&(fiber)->cancelled) ? -ECANCELED : 0)
 #define coir_cancel_prepare(fiber, reason, object) coir_cancel_pending(fiber)
+#define coir_cancel_reaches(fiber) true
+#define coir_fiber_worker(fiber) coir_current_worker()
 #define coir_is_forked() false
 #define coir_cancel_deliver(fiber, rc) (rc)
 #define coir_fiber_of_caller(function) (&fibers[rl::thread_index()])
