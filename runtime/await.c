@@ -209,6 +209,7 @@ int coir_inline_run(struct coir_fiber *fiber, struct coir_task *task)
 
     task->next = below;
     fiber->task = task;
+    fiber->calm = COIR_NEVER_CALM;
     fiber->depth++;
     value = task->fn(task->arg);
     if (UNLIKELY(task->scopes))
@@ -301,6 +302,7 @@ static int park_until_done(const char *function, struct coir_fiber *fiber,
     if (coir_inline_has_room(fiber))
         coir_lend_offer(fiber, task);
     register_joiner(function, task, fiber);
+    coir_cancel_attached(fiber);
     coir_deadlock_awaits(fiber);
     while (!(coir_load_acquire(&task->shared) & COIR_TASK_DONE)) {
         if (coir_lend_take(fiber))

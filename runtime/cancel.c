@@ -12,6 +12,8 @@
 _Static_assert(sizeof(struct coir_timeout_state) <= sizeof(coir_timeout), "fits");
 _Static_assert(sizeof(struct coir_timeout_state) <= sizeof(coir_shield), "fits");
 
+_Alignas(128) COIR_ATOMIC(int64_t) coir_cancel_epoch = 1;
+
 /* One walk's findings. */
 struct walk {
     bool through; /* in: shields, too */
@@ -135,15 +137,30 @@ static bool has_no_reason(struct coir_task *task, struct coir_scope *scope)
 }
 
 /* What a walk would say of nearly all: nothing but groups, and none is cancelled.  Then
-   nobody has a reason, nor a deadline. */
-static bool nobody_has_a_reason(struct coir_fiber *fiber)
+   nobody has a reason, nor a deadline, and that is noted. */
+static bool find_calm(struct coir_fiber *fiber)
 {
+    int64_t epoch = coir_calm_before_walk(&coir_cancel_epoch); /* [P] */
     struct coir_task *task = fiber->task;
     struct coir_scope *scope = task ? task->scopes : NULL;
 
+    if (fiber->calm == epoch)
+        return true;
     for (int looked = 0; task && has_no_reason(task, scope); looked++)
         task = looked < LOOK_AT_MOST ? waiter_of(task, &scope) : NULL;
-    return !task && !coir_load_seq_cst(fiber->stopping);
+    if (task || coir_load_seq_cst(fiber->stopping))
+        return false;
+    fiber->calm = epoch;
+    return true;
+}
+
+bool coir_cancel_attached_slow(struct coir_fiber *fiber)
+{
+    bool calm = find_calm(fiber);
+
+    if (!calm)
+        coir_calm_ends(&coir_cancel_epoch); /* [P] */
+    return calm;
 }
 
 static void walk_from(struct coir_fiber *fiber, struct coir_scope *scope, struct walk *walk)
@@ -298,7 +315,7 @@ static __attribute__((noinline)) int pending_slow(struct coir_fiber *fiber, cons
 
 int coir_cancel_pending_slow(struct coir_fiber *fiber)
 {
-    return nobody_has_a_reason(fiber) ? 0 : pending_slow(fiber, __builtin_frame_address(0));
+    return find_calm(fiber) ? 0 : pending_slow(fiber, __builtin_frame_address(0));
 }
 
 int coir_cancel_deliver(struct coir_fiber *fiber, int reason)
@@ -363,7 +380,7 @@ int coir_cancel_prepare(struct coir_fiber *fiber, const char *wait, const void *
     int reason;
 
     publish(fiber);
-    if (nobody_has_a_reason(fiber))
+    if (find_calm(fiber))
         return 0;
     if (fiber->depth)
         pass_on(fiber);
@@ -384,6 +401,7 @@ void coir_cancel_task(struct coir_task *task, const struct coir_blame *blame)
         coir_autopsy_cancels(task, blame);
     if (coir_or_seq_cst(&task->shared, COIR_TASK_CANCELLED) & COIR_TASK_DONE)
         return;
+    coir_calm_ends(&coir_cancel_epoch); /* [P] */
     coir_fence_after_rmw(); /* [C] */
     fiber = coir_load_relaxed(&task->fiber);
     if (fiber)
@@ -406,6 +424,8 @@ void coir_scope_open(struct coir_scope *scope, enum coir_scope_kind kind, const 
     scope->task = task;
     scope->outer = task->scopes;
     task->scopes = scope;
+    if (kind != COIR_SCOPE_GROUP)
+        fiber->calm = COIR_NEVER_CALM;
 }
 
 _Noreturn void coir_scope_left(const struct coir_task *task)

@@ -22,6 +22,10 @@
  * cancelled in a wait for others, wakes them in the same way.
  *
  *
+ * Nearly all who ask are calm: a look at one number says that nothing has been asked
+ * of anybody since their last walk.  See calm.h.
+ *
+ *
  * Finding the fiber.  A task's `fiber` is stored before it first parks in a
  * wait that may be cancelled, together with a full barrier:
  *
@@ -43,6 +47,7 @@
 
 #include "coir/time.h"
 #include "autopsy.h"
+#include "calm.h"
 #include "park.h"
 #include "task.h"
 
@@ -80,15 +85,13 @@ struct coir_fiber *coir_scope_check(struct coir_scope *scope, enum coir_scope_ki
                                     const char *function);
 void coir_scope_close(struct coir_scope *scope);
 
-/* Whether it is certain, at little cost, that there is no reason. */
-static inline bool coir_cancel_certainly_none(struct coir_fiber *fiber)
-{
-    struct coir_task *task = fiber->task;
+/* Of the process: see calm.h. */
+extern COIR_ATOMIC(int64_t) coir_cancel_epoch;
 
-    return task && !task->next && !task->scopes &&
-           !(coir_load_relaxed(&task->shared) &
-             (COIR_TASK_CANCELLED | COIR_TASK_MEMBER | COIR_TASK_JOINER)) &&
-           !coir_load_relaxed(fiber->stopping);
+/* Whether it is certain, at little cost, that there is no reason, and no deadline. */
+static inline bool coir_cancel_is_calm(const struct coir_fiber *fiber)
+{
+    return coir_calm_holds(fiber->calm, &coir_cancel_epoch);
 }
 
 int coir_cancel_pending_slow(struct coir_fiber *fiber);
@@ -100,7 +103,16 @@ int coir_cancel_pending_slow(struct coir_fiber *fiber);
  */
 static inline int coir_cancel_pending(struct coir_fiber *fiber)
 {
-    return coir_cancel_certainly_none(fiber) ? 0 : coir_cancel_pending_slow(fiber);
+    return coir_cancel_is_calm(fiber) ? 0 : coir_cancel_pending_slow(fiber);
+}
+
+bool coir_cancel_attached_slow(struct coir_fiber *fiber);
+
+/* The running task has made itself known as one that waits for a task or for a group
+   (P2 in calm.h).  True: it is calm, and brings them nothing. */
+static inline bool coir_cancel_attached(struct coir_fiber *fiber)
+{
+    return coir_cancel_is_calm(fiber) || coir_cancel_attached_slow(fiber);
 }
 
 /*
@@ -112,13 +124,10 @@ static inline int coir_cancel_pending(struct coir_fiber *fiber)
  */
 int coir_cancel_prepare(struct coir_fiber *fiber, const char *wait, const void *object);
 
-/* Whether it has done so before, for the running fiber, and nothing can be new: whoever
-   cancels finds the fiber, and there is no deadline. */
-static inline bool coir_cancel_reaches(const struct coir_fiber *fiber)
+/* Whether it is certain, at little cost, that it would do nothing and return 0. */
+static inline bool coir_cancel_is_prepared(const struct coir_fiber *fiber)
 {
-    const struct coir_task *task = fiber->task;
-
-    return coir_load_relaxed(&task->fiber) == fiber && !task->next && !task->scopes;
+    return coir_load_relaxed(&fiber->task->fiber) == fiber && coir_cancel_is_calm(fiber);
 }
 
 /* What a wait returns that ended for the reason found while preparing it: what is

@@ -35,7 +35,7 @@ int coir_event_wait(coir_event *memory)
     coir_waiter_init(&waiter, fiber);
     coir_waiters_add(&event->waiters, &waiter);
     coir_unlock(&event->lock);
-    return coir_waiter_wait_asked(&event->lock, &event->waiters, &waiter, "event", event);
+    return coir_waiter_wait(&event->lock, &event->waiters, &waiter, "event", event);
 }
 
 void coir_event_set(coir_event *memory)

@@ -95,7 +95,7 @@ int coir_future_await(coir_future *future, void **ret_value)
     } else {
         coir_waiters_add(&state->waiters, &waiter);
         coir_unlock(&state->lock);
-        rc = coir_waiter_wait_asked(&state->lock, &state->waiters, &waiter, "future", future);
+        rc = coir_waiter_wait(&state->lock, &state->waiters, &waiter, "future", future);
         if (rc < 0)
             return rc;
     }

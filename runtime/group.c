@@ -208,6 +208,7 @@ void coir_group_cancel_for(struct coir_group_state *group, const struct coir_bla
         coir_autopsy_cancels_group(&group->autopsy, group->scope.task, blame);
     if (coir_or_seq_cst(&group->flags, COIR_GROUP_CANCELLED) & COIR_GROUP_CANCELLED)
         return;
+    coir_calm_ends(&coir_cancel_epoch); /* [P] */
     pthread_mutex_lock(&group->lock);
     for (struct coir_task *member = group->members; member; member = member->members_after) {
         struct coir_fiber *fiber = coir_load_relaxed(&member->fiber);
@@ -408,7 +409,7 @@ static int wait_group(struct coir_group_state *group, const char *function)
 
     coir_store_release(&group->waited_for, 1);
     coir_deadlock_awaits(fiber);
-    if (coir_cancel_pending_outside(fiber, &group->scope, false))
+    if (!coir_cancel_attached(fiber) && coir_cancel_pending_outside(fiber, &group->scope, false))
         cancel_with_owner(group, fiber);
     run_own_members(group, fiber);
     join(group, fiber);

@@ -52,7 +52,7 @@ static inline bool coir_parking_notify(COIR_ATOMIC(uint32_t) *state)
 {
     uint32_t old = COIR_FIBER_PARKED;
 
-    if (coir_cas_acq_rel(state, &old, COIR_FIBER_RUNNING)) /* [U], [V] */
+    if (coir_cas_acquire(state, &old, COIR_FIBER_RUNNING)) /* [V]; queueing it is [U] */
         return true;
     while (!coir_cas_acq_rel(state, &old, /* [U], [V] */
                              old == COIR_FIBER_PARKED ? COIR_FIBER_RUNNING : COIR_FIBER_NOTIFIED))

@@ -207,10 +207,10 @@ static inline int take(struct coir_queue_state *queue, void *ret_item,
     return 0;
 }
 
-/* With the lock held, which is released.  asked: see coir_waiter_wait_asked(). */
+/* With the lock held, which is released. */
 static inline __attribute__((always_inline)) int
 wait_among(struct coir_queue_state *queue, struct coir_waiters *waiters, struct coir_fiber *fiber,
-           void *place, const char *reason, bool asked)
+           void *place, const char *reason)
 {
     struct coir_waiter waiter;
     int rc;
@@ -219,21 +219,20 @@ wait_among(struct coir_queue_state *queue, struct coir_waiters *waiters, struct 
     waiter.place = place;
     coir_waiters_add(waiters, &waiter);
     coir_unlock(&queue->lock);
-    rc = (asked ? coir_waiter_wait_asked : coir_waiter_wait)(&queue->lock, waiters, &waiter,
-                                                             reason, queue);
+    rc = coir_waiter_wait(&queue->lock, waiters, &waiter, reason, queue);
     return rc < 0 ? rc : waiter.result;
 }
 
 static inline __attribute__((always_inline)) int
-wait_to_put(struct coir_queue_state *queue, struct coir_fiber *fiber, const void *item, bool asked)
+wait_to_put(struct coir_queue_state *queue, struct coir_fiber *fiber, const void *item)
 {
-    return wait_among(queue, &queue->putters, fiber, (void *)(uintptr_t)item, "queue put", asked);
+    return wait_among(queue, &queue->putters, fiber, (void *)(uintptr_t)item, "queue put");
 }
 
 static inline __attribute__((always_inline)) int
 wait_to_get(struct coir_queue_state *queue, struct coir_fiber *fiber, void *ret_item)
 {
-    return wait_among(queue, &queue->getters, fiber, ret_item, "queue get", true);
+    return wait_among(queue, &queue->getters, fiber, ret_item, "queue get");
 }
 
 /* The worker of a caller that runs a task, or that which runs on its thread. */
@@ -259,7 +258,7 @@ static inline __attribute__((always_inline)) int put(struct coir_fiber *fiber,
     coir_lock(&queue->lock);
     rc = give(queue, item, &woken);
     if (rc == -EAGAIN && may_wait)
-        return wait_to_put(queue, fiber, item, true);
+        return wait_to_put(queue, fiber, item);
     coir_unlock(&queue->lock);
     coir_waiter_wake_from(worker_of(fiber), woken, true);
     return rc;
@@ -358,7 +357,7 @@ ssize_t coir_queue_put_many(coir_queue *memory, const void *items, size_t n)
         rc = give_many(queue, rest, n - put, &more, &woken);
         put += more;
         if (rc == -EAGAIN && !woken) {
-            rc = wait_to_put(queue, fiber, rest + more * queue->item_size, false);
+            rc = wait_to_put(queue, fiber, rest + more * queue->item_size);
             put += rc == 0;
             continue;
         }
@@ -485,7 +484,7 @@ int coir_queue_join(coir_queue *memory)
     coir_enter_steps(fiber, 1);
     coir_lock(&queue->lock);
     if (queue->unfinished)
-        return wait_among(queue, &queue->joiners, fiber, NULL, "queue join", true);
+        return wait_among(queue, &queue->joiners, fiber, NULL, "queue join");
     coir_unlock(&queue->lock);
     return 0;
 }

@@ -487,6 +487,7 @@ static void wake_fiber(struct coir_stack *stack, void *arg)
 static bool announce_stop(struct coir_runtime *runtime)
 {
     coir_store_seq_cst(&runtime->stopping, 1);
+    coir_calm_ends(&coir_cancel_epoch); /* [P] */
     coir_fence_seq_cst();
     return coir_sys_membarrier(MEMBARRIER_CMD_PRIVATE_EXPEDITED) == 0;
 }

@@ -64,7 +64,7 @@ int coir_semaphore_acquire(coir_semaphore *memory)
     coir_waiter_init(&waiter, fiber);
     coir_waiters_add(&semaphore->waiters, &waiter);
     coir_unlock(&semaphore->lock);
-    return coir_waiter_wait_asked(&semaphore->lock, &semaphore->waiters, &waiter, "semaphore",
+    return coir_waiter_wait(&semaphore->lock, &semaphore->waiters, &waiter, "semaphore",
                             semaphore);
 }
 

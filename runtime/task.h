@@ -137,6 +137,7 @@ struct coir_fiber {
     COIR_ATOMIC(struct coir_worker *) worker; /* where it ran last */
     uint32_t pinned;         /* COIR_ITEM_PINNED while a pinned task is on it, else 0 */
     COIR_ATOMIC(uint32_t) *stopping; /* the runtime's */
+    int64_t calm;            /* the epoch in which it was found calm: see calm.h */
     COIR_ATOMIC(const char *) reason; /* why it waits: a constant, for the dump */
     COIR_ATOMIC(const void *) object; /* what it waits for */
     coir_item link;          /* of the inbox */

@@ -82,28 +82,30 @@ struct coir_waiter *coir_waiters_take_all(struct coir_waiters *waiters, int32_t 
     return first;
 }
 
-/* For a run that the caller's thread may not be of. */
-static __attribute__((noinline)) void wake_from_outside(struct coir_worker *self,
-                                                        struct coir_waiter *taken, bool next)
+static inline void wake(struct coir_worker *self, struct coir_waiter *taken,
+                        struct coir_fiber *fiber, bool next)
+{
+    coir_store_release(&taken->state, COIR_WAITER_WOKEN); /* [W] */
+    coir_unpark_from(self, fiber, next);
+}
+
+/* For a run that the caller's thread may not belong to. */
+static __attribute__((noinline)) void wake_as_visitor(struct coir_worker *self,
+                                                      struct coir_waiter *taken, bool next)
 {
     struct coir_fiber *fiber = taken->fiber;
     struct coir_runtime *visited = coir_visit(self, fiber);
 
-    coir_store_release(&taken->state, COIR_WAITER_WOKEN); /* [W] */
-    coir_unpark_from(self, fiber, next);
+    wake(self, taken, fiber, next);
     coir_visit_end(visited);
 }
 
 void coir_waiter_wake_taken(struct coir_worker *self, struct coir_waiter *taken, bool next)
 {
-    struct coir_fiber *fiber = taken->fiber;
-
-    if (coir_worker_ran(self, fiber)) {
-        coir_store_release(&taken->state, COIR_WAITER_WOKEN); /* [W] */
-        coir_unpark_from(self, fiber, next);
-    } else {
-        wake_from_outside(self, taken, next);
-    }
+    if (coir_worker_ran(self, taken->fiber))
+        wake(self, taken, taken->fiber, next);
+    else
+        wake_as_visitor(self, taken, next);
 }
 
 void coir_waiters_wake_all(struct coir_waiter *chain)
@@ -136,8 +138,8 @@ static bool leave(struct coir_lock *lock, struct coir_waiters *waiters,
     return left;
 }
 
-int coir_waiter_wait(struct coir_lock *lock, struct coir_waiters *waiters,
-                     struct coir_waiter *waiter, const char *reason, const void *object)
+int coir_waiter_wait_slow(struct coir_lock *lock, struct coir_waiters *waiters,
+                          struct coir_waiter *waiter, const char *reason, const void *object)
 {
     int rc;
 

@@ -186,27 +186,26 @@ static inline void coir_waiter_wake_from(struct coir_worker *self, struct coir_w
         coir_waiter_wake_taken(self, taken, next);
 }
 
+/* The slow part of: */
+int coir_waiter_wait_slow(struct coir_lock *lock, struct coir_waiters *waiters,
+                          struct coir_waiter *waiter, const char *reason, const void *object);
+
 /*
  * Wait until the node, which has been added, is woken.
  *
  * Returns  0: it was, and has its result; or -ECANCELED, -ETIMEDOUT, -ENOMEM: it was
  *          not, and is out of the list.
  */
-int coir_waiter_wait(struct coir_lock *lock, struct coir_waiters *waiters,
-                     struct coir_waiter *waiter, const char *reason, const void *object);
-
-/* The same for a caller that has asked coir_cancel_pending() since it parked last: whatever
-   it is told since then has left it a token, and it need not ask again. */
-static inline int coir_waiter_wait_asked(struct coir_lock *lock, struct coir_waiters *waiters,
-                                         struct coir_waiter *waiter, const char *reason,
-                                         const void *object)
+static inline int coir_waiter_wait(struct coir_lock *lock, struct coir_waiters *waiters,
+                                   struct coir_waiter *waiter, const char *reason,
+                                   const void *object)
 {
-    if (coir_cancel_reaches(waiter->fiber)) {
+    if (coir_cancel_is_prepared(waiter->fiber)) {
         coir_park(waiter->fiber, reason, object);
         if (coir_waiter_is_woken(waiter))
             return 0;
     }
-    return coir_waiter_wait(lock, waiters, waiter, reason, object);
+    return coir_waiter_wait_slow(lock, waiters, waiter, reason, object);
 }
 
 /* The same, whatever is asked of the task meanwhile. */

@@ -792,6 +792,7 @@ static void run_base(struct coir_worker *worker, struct coir_fiber *fiber)
     (void)worker;
     task->next = NULL;
     fiber->task = task;
+    fiber->calm = COIR_NEVER_CALM;
     fiber->pinned = pinned ? COIR_ITEM_PINNED : 0;
     value = task->fn(task->arg);
     fiber->pinned = 0;

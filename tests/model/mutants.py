@@ -23,10 +23,11 @@ MODELS = {
     'handover.h': ['handover', 'idle'],
     'idle.h': ['idle'],
     'parking.h': ['park'],
+    'calm.h': ['calm'],
     'waiters.h': ['sync'],
     'waiters.c': ['sync'],
 }
-STEPS = {'idle': ['pass_on', 'look']}
+STEPS = {'idle': ['pass_on', 'look'], 'calm': ['attach', 'cancel']}
 
 # Order -> what is tried; in a group, the next only if the one before is killed.
 WEAKER = {

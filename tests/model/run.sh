@@ -5,7 +5,7 @@
 #     run.sh [DIRECTORY]            all of them; what is built goes to DIRECTORY
 #     run.sh mutants [DIRECTORY]    that they see each memory order: mutants.py
 #
-# handover.cpp, idle.cpp and park.cpp compile headers of runtime/, and sync.cpp whole
+# handover.cpp, idle.cpp, park.cpp and calm.cpp compile headers of runtime/, and sync.cpp whole
 # files of it, against relacy, which runs every interleaving of a few threads under the
 # C++11 memory model.  handover.pml, idle.pml and lookout.pml are models for spin of what
 # is not in a header.  With a rule of theirs left out, they must fail.
@@ -98,7 +98,7 @@ check()
 
     # Two at a time.
     { all_relacy idle; all_spin; } >"$log.1" 2>&1 &
-    all_relacy park handover sync >"$log.2" 2>&1
+    all_relacy park calm handover sync >"$log.2" 2>&1
     wait
     cat "$log.2" "$log.1" | tee "$log"
 
@@ -113,7 +113,7 @@ check()
 mutants()
 {
     if have_relacy; then
-        compile park && compile handover && compile idle && compile sync &&
+        compile park && compile calm && compile handover && compile idle && compile sync &&
             python3 "$here/mutants.py" "$build"
     else
         echo "skip  mutants: relacy is not installed"

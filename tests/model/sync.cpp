@@ -57,7 +57,7 @@ static void coir_unpark(struct coir_fiber *fiber)
 #define coir_cancel_pending(fiber) \
     (coir_load_relaxed(&(fiber)->cancelled) ? -ECANCELED : 0)
 #define coir_cancel_prepare(fiber, reason, object) coir_cancel_pending(fiber)
-#define coir_cancel_reaches(fiber) true
+#define coir_cancel_is_prepared(fiber) (!coir_load_relaxed(&(fiber)->cancelled))
 #define coir_fiber_worker(fiber) coir_current_worker()
 #define coir_is_forked() false
 #define coir_cancel_deliver(fiber, rc) (rc)

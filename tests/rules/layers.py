@@ -20,7 +20,7 @@ stack
 task
 runqueue handover inbox timer
 driver.h
-idle blocking.h parking lend local.h
+idle blocking.h parking calm lend local.h
 probe.h
 autopsy.h
 worker.h
