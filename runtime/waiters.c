@@ -30,12 +30,11 @@ void coir_lock_slow(struct coir_lock *lock)
 
 void coir_waiters_add_first(struct coir_waiters *waiters, struct coir_waiter *waiter)
 {
+    struct coir_waiter *first = waiters->first;
+
     waiter->prev = NULL;
-    waiter->next = waiters->first;
-    if (waiters->first)
-        waiters->first->prev = waiter;
-    else
-        waiters->last = waiter;
+    waiter->next = first;
+    *(first ? &first->prev : &waiters->last) = waiter;
     waiters->first = waiter;
     waiters->count++;
     coir_store_relaxed(&waiter->state, COIR_WAITER_LISTED);

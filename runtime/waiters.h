@@ -137,7 +137,7 @@ static inline void coir_waiters_unlink(struct coir_waiters *waiters, struct coir
 /* The owner takes its node out, if it is LISTED. */
 void coir_waiters_remove(struct coir_waiters *waiters, struct coir_waiter *waiter);
 
-/* The slow part of: */
+/* The slow part of: one of several of its task's is the first. */
 struct coir_waiter *coir_waiters_take_chosen(struct coir_waiters *waiters);
 
 /*

@@ -231,14 +231,8 @@ void coir_worker_push_woken_slow(struct coir_worker *worker, coir_item item, boo
 
     if (stuck && send_to_sleeper(worker, item))
         return;
-    if (next && worker->runtime->worker_count > 1 && worker->nexts < COIR_NEXTS_MOST &&
-        !coir_runqueue_full(&worker->queue)) {
-        worker->nexts++;
-        coir_runqueue_push_first(&worker->queue, item);
-    } else {
-        worker->nexts = 0;
-        coir_worker_push(worker, item);
-    }
+    if (!coir_runqueue_full(&worker->queue) || make_room(worker, item))
+        coir_worker_push_in_turn(worker, item, next);
     if (stuck)
         give(worker, COIR_OUTBOX_MAX);
 }
@@ -634,9 +628,10 @@ static __attribute__((noinline)) struct coir_worker *queue_again(struct coir_wor
 static inline struct coir_worker *commit_yield(struct coir_worker *worker)
 {
     struct coir_runqueue *q = &worker->queue;
+    int64_t length = coir_runqueue_length_hint(q);
 
-    if (__builtin_expect(worker->runtime->migrate || coir_runqueue_full(q) ||
-                             coir_runqueue_length_hint(q) >= coir_load_relaxed(&worker->keep), 0))
+    if (__builtin_expect(length > (int64_t)q->mask || worker->runtime->migrate ||
+                             length >= coir_load_relaxed(&worker->keep), 0))
         return queue_again(worker);
     coir_runqueue_push(q, coir_item_of_fiber(worker->previous));
     return worker;
@@ -679,9 +674,15 @@ static inline struct coir_worker *arrive(struct coir_worker *worker)
     return worker;
 }
 
-/* Never inlined: the CPU predicts where a switch returns to because all of them
-   are made here. */
-static __attribute__((noinline)) struct coir_worker *
+/* Never inlined, nor cloned: the CPU predicts where a switch returns to because all of
+   them are made here. */
+#ifdef __clang__
+#define ONE_PLACE __attribute__((noinline))
+#else
+#define ONE_PLACE __attribute__((noipa))
+#endif
+
+static ONE_PLACE struct coir_worker *
 switch_to(struct coir_worker *worker, struct coir_fiber *next, enum coir_commit what)
 {
     struct coir_fiber *fiber = worker->fiber;

@@ -252,22 +252,30 @@ static inline void coir_worker_push_new(struct coir_worker *worker, struct coir_
 /* So many in a row, so that what is queued has its turn. */
 #define COIR_NEXTS_MOST 3
 
-static inline void coir_worker_push_woken(struct coir_worker *worker, coir_item item, bool next)
+/* There is room. */
+static inline void coir_worker_push_in_turn(struct coir_worker *worker, coir_item item, bool next)
 {
     struct coir_runqueue *q = &worker->queue;
     int64_t length = coir_runqueue_length_hint(q);
 
-    if (__builtin_expect(coir_load_relaxed(&worker->stuck) != 0 || length > (int64_t)q->mask, 0)) {
-        coir_worker_push_woken_slow(worker, item, next);
-    } else if (next && worker->nexts < COIR_NEXTS_MOST && worker->runtime->worker_count > 1) {
+    if (next && worker->nexts < COIR_NEXTS_MOST && worker->runtime->worker_count > 1) {
         worker->nexts++;
         coir_runqueue_push_first(q, item);
-    } else {
-        worker->nexts = 0;
-        coir_runqueue_push(q, item);
-        if (__builtin_expect(length > coir_load_relaxed(&worker->keep), 0))
-            coir_worker_offer(worker);
+        return;
     }
+    worker->nexts = 0;
+    coir_runqueue_push(q, item);
+    if (__builtin_expect(length > coir_load_relaxed(&worker->keep), 0))
+        coir_worker_offer(worker); /* the worker will run one of them itself, soon */
+}
+
+static inline void coir_worker_push_woken(struct coir_worker *worker, coir_item item, bool next)
+{
+    if (__builtin_expect(coir_load_relaxed(&worker->stuck) != 0 ||
+                             coir_runqueue_full(&worker->queue), 0))
+        coir_worker_push_woken_slow(worker, item, next);
+    else
+        coir_worker_push_in_turn(worker, item, next);
 }
 
 /* Queue a fiber that this thread has just taken out of PARKED. */
