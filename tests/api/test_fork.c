@@ -465,7 +465,7 @@ RunTest(fork, and_exec_run_another_program)
 static int signals_end_programs(UNUSED void *arg)
 {
     assert_killed(exec_shell("kill -TERM $$; exit 1").status, SIGTERM);
-    assert_killed(exec_shell("kill -HUP $$; exit 1").status, SIGHUP);
+    assert_killed(exec_shell("kill -USR1 $$; exit 1").status, SIGUSR1);
     return 0;
 }
 
