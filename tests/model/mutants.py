@@ -25,6 +25,7 @@ MODELS = {
     'parking.h': ['park'],
     'waiters.h': ['sync'],
     'waiters.c': ['sync'],
+    'mutex.c': ['sync'],
 }
 STEPS = {'idle': ['pass_on', 'look']}
 
@@ -32,8 +33,8 @@ STEPS = {'idle': ['pass_on', 'look']}
 WEAKER = {
     'load': {'acquire': [['relaxed']], 'seq_cst': [['relaxed', 'acquire']]},
     'store': {'release': [['relaxed']], 'seq_cst': [['relaxed', 'release']]},
-    'rmw': {'acquire': [['relaxed']], 'acq_rel': [['acquire'], ['release']],
-            'seq_cst': [['relaxed', 'acq_rel']]},
+    'rmw': {'acquire': [['relaxed']], 'release': [['relaxed']],
+            'acq_rel': [['acquire'], ['release']], 'seq_cst': [['relaxed', 'acq_rel']]},
 }
 
 OPERATION = re.compile(r'coir_(load|store|xchg|add|sub|or|cas)_(acquire|release|acq_rel|seq_cst)'
