@@ -62,8 +62,8 @@
 #define PATIENCE_NS 1000000
 
 /* Another worker's short critical section, rather than two switches. */
-#define SPINS_LEAST 4
-#define SPINS_MOST 16
+#define SPINS_LEAST 16
+#define SPINS_MOST 64
 
 enum how { RETRY, GIVEN }; /* a waiter's result */
 
@@ -233,29 +233,24 @@ static struct coir_waiter *hand_on(struct coir_mutex_state *mutex)
     return awake ? NULL : first;
 }
 
-static void check_held(uintptr_t owner)
-{
-    if (!coir_mutex_owner_in(owner))
-        coir_misuse("coir_mutex_unlock", "nobody holds the mutex");
-}
-
-/* It was CONTENDED. */
-static __attribute__((noinline)) void unlock_contended(struct coir_mutex_state *mutex)
+/* It is CONTENDED, or there is something to be checked. */
+static __attribute__((noinline)) void unlock_slowly(struct coir_mutex_state *mutex)
 {
     struct coir_waiter *next;
     uintptr_t owner;
 
     do {
         coir_lock(&mutex->lock);
-        owner = coir_load_relaxed(&mutex->owner);
-        check_held(owner);
+        owner = (uintptr_t)coir_mutex_owner(mutex);
+        if (!owner)
+            coir_misuse("coir_mutex_unlock", "nobody holds the mutex");
+        coir_deadlock_check_owner((struct coir_task *)owner);
         if (mutex->woken || mutex->waiters.first) {
             next = hand_on(mutex);
             coir_unlock(&mutex->lock);
             coir_waiter_wake(next);
             return;
         }
-        owner &= ~COIR_MUTEX_CONTENDED;
         coir_store_relaxed(&mutex->owner, owner);
         coir_unlock(&mutex->lock);
     } while (!coir_cas_release(&mutex->owner, &owner, 0)); /* [X] */
@@ -268,8 +263,7 @@ void coir_mutex_unlock(coir_mutex *memory)
 
     if (coir_is_forked())
         return;
-    check_held(owner);
-    coir_deadlock_check_owner(coir_mutex_owner_in(owner));
-    if ((owner & COIR_MUTEX_CONTENDED) || !coir_cas_release(&mutex->owner, &owner, 0)) /* [X] */
-        unlock_contended(mutex);
+    if (!owner || (owner & COIR_MUTEX_CONTENDED) || coir_deadlock_is_wanted() ||
+        !coir_cas_release(&mutex->owner, &owner, 0)) /* [X] */
+        unlock_slowly(mutex);
 }
