@@ -48,8 +48,8 @@ def mutants_of(header):
     code = re.sub(r'#ifndef COIR_MODEL.*?#endif', lambda part: '\n' * part.group().count('\n'),
                   open(os.path.join(RUNTIME, header)).read(), flags=re.S)
     for number, line in enumerate(code.split('\n'), 1):
-        if FUNCTION.match(line):
-            function = FUNCTION.match(line).group(1)
+        begun = FUNCTION.match(re.sub(r'__attribute__\(\(\w+\)\) ', '', line))
+        function = begun.group(1) if begun else function
         for found in OPERATION.finditer(line):
             kind, order, operand = found.groups()
             groups = WEAKER.get(kind, WEAKER['rmw'])[order] if kind else [['none']]
