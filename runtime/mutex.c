@@ -61,9 +61,9 @@
 
 #define PATIENCE_NS 1000000
 
-/* Another worker's short critical section, rather than two switches. */
-#define SPINS_LEAST 16
-#define SPINS_MOST 64
+/* At another worker's short critical section, rather than two switches of tasks. */
+#define LOOKS 8
+#define SPINS 16 /* before each: who looks takes the cache line from who is to unlock */
 
 enum how { RETRY, GIVEN }; /* a waiter's result */
 
@@ -104,17 +104,17 @@ static void set_owner(struct coir_mutex_state *mutex, struct coir_task *task)
                        (uintptr_t)task | (contended ? COIR_MUTEX_CONTENDED : 0));
 }
 
-/* Looks rarely, as coir_lock_slow() does.  Whether the mutex was taken. */
+/* Whether the mutex was taken. */
 static bool spin(struct coir_mutex_state *mutex, struct coir_fiber *fiber)
 {
     uintptr_t owner = coir_load_relaxed(&mutex->owner);
 
     if (coir_fiber_is_alone(fiber))
         return false;
-    for (int spins = SPINS_LEAST; spins <= SPINS_MOST; spins *= 2) {
+    for (int looks = 0; looks < LOOKS; looks++) {
         if (owner & COIR_MUTEX_CONTENDED)
             return false;
-        for (int i = 0; i < spins; i++)
+        for (int i = 0; i < SPINS; i++)
             coir_pause();
         owner = coir_load_relaxed(&mutex->owner);
         if (take(mutex, fiber->task, owner))
