@@ -49,6 +49,9 @@
 #define coir_cas_acquire(p, expected, v)                                              \
     atomic_compare_exchange_strong_explicit((p), (expected), (v), memory_order_acquire, \
                                             memory_order_acquire)
+#define coir_cas_release(p, expected, v)                                              \
+    atomic_compare_exchange_strong_explicit((p), (expected), (v), memory_order_release, \
+                                            memory_order_relaxed)
 #define coir_cas_acq_rel(p, expected, v)                                              \
     atomic_compare_exchange_strong_explicit((p), (expected), (v), memory_order_acq_rel, \
                                             memory_order_acquire)

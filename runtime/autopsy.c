@@ -62,7 +62,7 @@ enum object_kind { ADDRESS, NOTHING, TASK, DESCRIPTOR };
 
 static struct coir_task *mutex_holder(const void *object)
 {
-    struct coir_task *owner = coir_load_relaxed(&((const struct coir_mutex_state *)object)->owner);
+    struct coir_task *owner = coir_mutex_owner(object);
 
     return owner == COIR_NO_TASK ? NULL : owner;
 }

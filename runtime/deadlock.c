@@ -75,7 +75,7 @@ static struct coir_task *owner_for(struct coir_deadlock_wait *wait)
 
     coir_lock(&wait->mutex->lock);
     if (coir_load_relaxed(&wait->waiter->state) == COIR_WAITER_LISTED)
-        owner = coir_load_relaxed(&wait->mutex->owner);
+        owner = coir_mutex_owner(wait->mutex);
     coir_unlock(&wait->mutex->lock);
     return owner;
 }

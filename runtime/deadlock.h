@@ -37,6 +37,11 @@ struct coir_deadlock_wait {
 /* How many runs want it. */
 extern COIR_ATOMIC(uint32_t) coir_deadlock_runs;
 
+static inline bool coir_deadlock_is_wanted(void)
+{
+    return __builtin_expect(coir_load_relaxed(&coir_deadlock_runs), 0);
+}
+
 void coir_deadlock_list(struct coir_deadlock_wait *wait);
 void coir_deadlock_unlist(struct coir_deadlock_wait *wait);
 void coir_deadlock_look_through(struct coir_fiber *fiber);
@@ -47,7 +52,7 @@ static inline void coir_deadlock_begin(struct coir_deadlock_wait *wait,
                                        struct coir_waiter *waiter,
                                        struct coir_mutex_state *mutex)
 {
-    wait->listed = coir_load_relaxed(&coir_deadlock_runs);
+    wait->listed = coir_deadlock_is_wanted();
     if (!wait->listed)
         return;
     wait->waiter = waiter;
@@ -64,14 +69,14 @@ static inline void coir_deadlock_end(struct coir_deadlock_wait *wait)
 /* The running task of the fiber can be found as one that waits for others' end. */
 static inline void coir_deadlock_awaits(struct coir_fiber *fiber)
 {
-    if (coir_load_relaxed(&coir_deadlock_runs))
+    if (coir_deadlock_is_wanted())
         coir_deadlock_look_through(fiber);
 }
 
 /* Aborts unless the caller is the owner. */
 static inline void coir_deadlock_check_owner(struct coir_task *owner)
 {
-    if (coir_load_relaxed(&coir_deadlock_runs))
+    if (coir_deadlock_is_wanted())
         coir_deadlock_check(owner);
 }
 

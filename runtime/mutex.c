@@ -1,7 +1,15 @@
 /*
  * mutex.c - a lock that tasks wait for.
  *
- * `owner` says who holds it.  Two ways to hand it on:
+ * `owner` says who holds it, and whether it is CONTENDED.  While it is not, that word is
+ * all there is to a mutex:
+ *
+ *     lock                                  unlock
+ *     compare-and-swap 0 --> the task       compare-and-swap the owner --> 0       [X]
+ *       it is held?  the lock; make it        it is CONTENDED?  the lock; hand it
+ *       CONTENDED; add a node; wait           on; wake whom it was handed on to
+ *
+ * Two ways to hand it on:
  *
  *   barging    unlock clears the owner and wakes the first that waits, which tries
  *              again.  Whoever comes in between may be faster, and that is what makes
@@ -14,10 +22,24 @@
  *              It may have been woken before, and not have come to try yet: then it
  *              finds that it is the owner.
  *
- *   M1  waiters, woken and owner are changed under the lock.
+ *   M1  waiters, woken and CONTENDED are changed under the lock.  While it is not
+ *       CONTENDED, nobody is listed or woken.  While it is, the owner is changed under
+ *       the lock, too; save that whoever comes may take the mutex when it is free.
  *   M2  While nobody holds the mutex and one waits, one is woken and not cancelled in
  *       that: it takes the mutex, or finds it held, and then its unlock wakes the next.
  *   M3  Who was woken to try does not return before it has taken itself out of `woken`.
+ *   M4  Whoever makes the mutex free and not CONTENDED does so by unlock's compare-and-
+ *       swap, without the lock, and that is the last it does: the next to hold it may
+ *       free it.  In any other unlock one who waits is still in its call, and passes
+ *       through the lock, or is woken, after the unlock has left the mutex alone (W3).
+ *
+ * Those that wait may all be cancelled, and the mutex still be CONTENDED: the next unlock
+ * sees that, takes the mark off while it holds the mutex, and begins again.
+ *
+ * Memory orders
+ *
+ *   [X] the owner is changed to 0, or to none while others wait (release)  ->  taken from
+ *       that (acquire): what the mutex guards.  What is given passes through [K] and [W].
  *
  * After Go's sync.Mutex and WebKit's WTF::Lock, in that both barge and give after about
  * a millisecond.
@@ -38,7 +60,10 @@
 #endif
 
 #define PATIENCE_NS 1000000
-#define SPINS 30 /* another worker's short critical section, rather than two switches */
+
+/* At another worker's short critical section, rather than two switches of tasks. */
+#define LOOKS 8
+#define SPINS 16 /* before each: who looks takes the cache line from who is to unlock */
 
 enum how { RETRY, GIVEN }; /* a waiter's result */
 
@@ -50,31 +75,52 @@ static struct coir_mutex_state *state_of(coir_mutex *mutex)
     return (struct coir_mutex_state *)mutex;
 }
 
-static bool is_free(struct coir_mutex_state *mutex)
+/* Take the mutex if it is free, also if others wait.  owner: what it is likely to be. */
+static inline bool take(struct coir_mutex_state *mutex, struct coir_task *task, uintptr_t owner)
 {
-    return !coir_load_relaxed(&mutex->owner);
+    while (!coir_mutex_owner_in(owner))
+        if (coir_cas_acquire(&mutex->owner, &owner, owner | (uintptr_t)task)) /* [X] */
+            return true;
+    return false;
 }
 
-/* With the lock held, which is released: take the mutex, if it is free. */
-static bool take(struct coir_mutex_state *mutex, struct coir_task *task)
+/* With the lock held: the same, or it is CONTENDED. */
+static bool take_or_contend(struct coir_mutex_state *mutex, struct coir_task *task)
 {
-    bool free = is_free(mutex);
+    uintptr_t owner = coir_load_relaxed(&mutex->owner), wanted;
 
-    if (free)
-        coir_store_relaxed(&mutex->owner, task);
-    coir_unlock(&mutex->lock);
-    return free;
+    do
+        wanted = owner | (coir_mutex_owner_in(owner) ? COIR_MUTEX_CONTENDED : (uintptr_t)task);
+    while (wanted != owner && !coir_cas_acquire(&mutex->owner, &owner, wanted)); /* [X] */
+    return !coir_mutex_owner_in(owner);
 }
 
-/* With the lock held, again on return. */
-static void spin(struct coir_mutex_state *mutex, struct coir_fiber *fiber)
+/* With the lock held, by the owner.  NULL only if somebody is woken: M4. */
+static void set_owner(struct coir_mutex_state *mutex, struct coir_task *task)
 {
-    if (mutex->waiters.first || coir_fiber_is_alone(fiber))
-        return;
-    coir_unlock(&mutex->lock);
-    for (int i = 0; i < SPINS && !is_free(mutex); i++)
-        coir_pause();
-    coir_lock(&mutex->lock);
+    bool contended = mutex->woken || mutex->waiters.first;
+
+    coir_store_release(&mutex->owner, /* [X] */
+                       (uintptr_t)task | (contended ? COIR_MUTEX_CONTENDED : 0));
+}
+
+/* Whether the mutex was taken. */
+static bool spin(struct coir_mutex_state *mutex, struct coir_fiber *fiber)
+{
+    uintptr_t owner = coir_load_relaxed(&mutex->owner);
+
+    if (coir_fiber_is_alone(fiber))
+        return false;
+    for (int looks = 0; looks < LOOKS; looks++) {
+        if (owner & COIR_MUTEX_CONTENDED)
+            return false;
+        for (int i = 0; i < SPINS; i++)
+            coir_pause();
+        owner = coir_load_relaxed(&mutex->owner);
+        if (take(mutex, fiber->task, owner))
+            return true;
+    }
+    return false;
 }
 
 /* A waiter's place is since when it waits.  About now will do: to read the clock would
@@ -99,21 +145,24 @@ static int wait_until_woken(struct coir_mutex_state *mutex, struct coir_waiter *
     return rc;
 }
 
-/* With the lock held, which is released. */
+/* The mutex is held by another. */
 static __attribute__((noinline)) int wait_for(struct coir_mutex_state *mutex,
                                               struct coir_fiber *fiber, bool always)
 {
     struct coir_waiter waiter;
-    int64_t since = mutex->fifo ? 0 : coir_sys_now();
+    int64_t since;
     int rc;
 
-    spin(mutex, fiber);
-    if (is_free(mutex)) {
-        take(mutex, fiber->task);
+    if (spin(mutex, fiber))
         return 0;
-    }
+    since = mutex->fifo ? 0 : coir_sys_now();
     coir_waiter_init(&waiter, fiber);
     waiter.place = &since;
+    coir_lock(&mutex->lock);
+    if (take_or_contend(mutex, fiber->task)) {
+        coir_unlock(&mutex->lock);
+        return 0;
+    }
     coir_waiters_add(&mutex->waiters, &waiter);
     for (;;) {
         coir_unlock(&mutex->lock);
@@ -123,8 +172,9 @@ static __attribute__((noinline)) int wait_for(struct coir_mutex_state *mutex,
 
         coir_lock(&mutex->lock);
         mutex->woken = NULL;
-        if (is_free(mutex) || coir_load_relaxed(&mutex->owner) == fiber->task) {
-            coir_store_relaxed(&mutex->owner, fiber->task);
+        if (coir_mutex_owner(mutex) == fiber->task ||
+            take(mutex, fiber->task, coir_load_relaxed(&mutex->owner))) {
+            set_owner(mutex, fiber->task);
             coir_unlock(&mutex->lock);
             return 0;
         }
@@ -141,11 +191,7 @@ int coir_mutex_lock(coir_mutex *memory)
     if (rc < 0)
         return rc;
     coir_enter_steps(fiber, 1); /* now: whoever holds it should not be the one to wait */
-    coir_lock(&mutex->lock);
-    if (!is_free(mutex))
-        return wait_for(mutex, fiber, false);
-    take(mutex, fiber->task);
-    return 0;
+    return take(mutex, fiber->task, 0) ? 0 : wait_for(mutex, fiber, false);
 }
 
 void coir_mutex_lock_always(coir_mutex *memory)
@@ -155,11 +201,8 @@ void coir_mutex_lock_always(coir_mutex *memory)
 
     if (coir_is_forked())
         return;
-    coir_lock(&mutex->lock);
-    if (!is_free(mutex))
+    if (!take(mutex, fiber->task, 0))
         wait_for(mutex, fiber, true);
-    else
-        take(mutex, fiber->task);
 }
 
 int coir_mutex_try_lock(coir_mutex *memory)
@@ -170,37 +213,57 @@ int coir_mutex_try_lock(coir_mutex *memory)
 
     if (rc < 0)
         return rc;
-    coir_lock(&mutex->lock);
-    return take(mutex, fiber ? fiber->task : COIR_NO_TASK) ? 0 : -EAGAIN;
+    return take(mutex, fiber ? fiber->task : COIR_NO_TASK, coir_load_relaxed(&mutex->owner))
+               ? 0
+               : -EAGAIN;
 }
 
 /* With the lock held: whom the mutex is given to, or who is to try, if he is not awake. */
 static struct coir_waiter *hand_on(struct coir_mutex_state *mutex)
 {
     struct coir_waiter *first = mutex->woken ? mutex->woken : mutex->waiters.first;
-    bool give = first && (mutex->fifo || has_waited_long(first));
+    bool give = mutex->fifo || has_waited_long(first), awake = first == mutex->woken;
 
-    coir_store_relaxed(&mutex->owner, give ? first->fiber->task : NULL);
-    if (first == mutex->woken)
-        return NULL;
-    coir_waiters_take(&mutex->waiters);
-    first->result = give ? GIVEN : RETRY;
-    mutex->woken = give ? NULL : first;
-    return first;
+    if (!awake) {
+        coir_waiters_take(&mutex->waiters);
+        first->result = give ? GIVEN : RETRY;
+        mutex->woken = give ? NULL : first;
+    }
+    set_owner(mutex, give ? first->fiber->task : NULL);
+    return awake ? NULL : first;
+}
+
+/* It is CONTENDED, or there is something to be checked. */
+static __attribute__((noinline)) void unlock_slowly(struct coir_mutex_state *mutex)
+{
+    struct coir_waiter *next;
+    uintptr_t owner;
+
+    do {
+        coir_lock(&mutex->lock);
+        owner = (uintptr_t)coir_mutex_owner(mutex);
+        if (!owner)
+            coir_misuse("coir_mutex_unlock", "nobody holds the mutex");
+        coir_deadlock_check_owner((struct coir_task *)owner);
+        if (mutex->woken || mutex->waiters.first) {
+            next = hand_on(mutex);
+            coir_unlock(&mutex->lock);
+            coir_waiter_wake(next);
+            return;
+        }
+        coir_store_relaxed(&mutex->owner, owner);
+        coir_unlock(&mutex->lock);
+    } while (!coir_cas_release(&mutex->owner, &owner, 0)); /* [X] */
 }
 
 void coir_mutex_unlock(coir_mutex *memory)
 {
     struct coir_mutex_state *mutex = state_of(memory);
-    struct coir_waiter *next;
+    uintptr_t owner = coir_load_relaxed(&mutex->owner);
 
     if (coir_is_forked())
         return;
-    coir_lock(&mutex->lock);
-    if (is_free(mutex))
-        coir_misuse("coir_mutex_unlock", "nobody holds the mutex");
-    coir_deadlock_check_owner(coir_load_relaxed(&mutex->owner));
-    next = hand_on(mutex);
-    coir_unlock(&mutex->lock);
-    coir_waiter_wake(next);
+    if (!owner || (owner & COIR_MUTEX_CONTENDED) || coir_deadlock_is_wanted() ||
+        !coir_cas_release(&mutex->owner, &owner, 0)) /* [X] */
+        unlock_slowly(mutex);
 }

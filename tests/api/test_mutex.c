@@ -101,6 +101,51 @@ RunTest(mutex, in_order_guards_what_many_tasks_change)
     return 0;
 }
 
+/* A mutex that lies in what it guards: who finds that he is the last frees both. */
+struct shared {
+    coir_mutex mutex;
+    int users;
+};
+
+static int leave_shared(void *arg)
+{
+    struct shared *shared = arg;
+    int rc = coir_mutex_lock(&shared->mutex);
+    if (rc < 0)
+        coir_mutex_lock_always(&shared->mutex);
+    bool last = --shared->users == 0;
+    coir_mutex_unlock(&shared->mutex);
+    if (last)
+        free(shared);
+    return rc;
+}
+
+RunTest(mutex, may_be_freed_by_its_last_user)
+{
+    enum { USERS = 4 };
+    for (int i = 0; i < check_scale(3000); i++) {
+        struct shared *shared = calloc(1, sizeof *shared);
+        coir_task *tasks[USERS];
+        if (i % 2)
+            shared->mutex = (coir_mutex)COIR_MUTEX_FIFO;
+        shared->users = USERS + 1;
+        cr_assert_eq(coir_mutex_lock(&shared->mutex), 0);
+        for (int k = 0; k < USERS; k++)
+            tasks[k] = coir_create_task(leave_shared, shared);
+        if (i % 3)
+            cr_assert_eq(coir_yield(), 0);
+        if (i % 5 < USERS)
+            coir_cancel(tasks[i % 5]);
+        shared->users--;
+        coir_mutex_unlock(&shared->mutex);
+        for (int k = 0; k < USERS; k++) {
+            int rc = coir_await(tasks[k]);
+            cr_assert(rc == 0 || rc == -ECANCELED);
+        }
+    }
+    return 0;
+}
+
 /* -------------------------------------------------------- being refused --- */
 
 RunTest(mutex, locked_by_a_cancelled_task_refuses_and_stays_unlocked)

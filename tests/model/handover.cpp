@@ -7,6 +7,7 @@
  * is a data race.  The second check interrupts the owner, once, before any of its
  * operations, by a handler that gives.
  */
+#define MODEL_SLOTS
 #include "model.hpp"
 
 #define COIR_MODEL 1

@@ -10,6 +10,7 @@
  *                       was given while it searched
  *   --without look      nobody looks at the outbox again before it sleeps
  */
+#define MODEL_SLOTS
 #include "model.hpp"
 
 #define COIR_MODEL 1

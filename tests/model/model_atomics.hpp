@@ -82,8 +82,8 @@ static inline void model_step(void)
 
 /*
  * A word that is only ever accessed in an order that other words establish: it
- * could be a plain variable.  The model declares it as one, so every access that
- * is not ordered is a data race.
+ * could be a plain variable.  A model that defines MODEL_SLOTS declares those of type
+ * uintptr_t as such, so every access that is not ordered is a data race.
  */
 struct model_slot {
     rl::var<uintptr_t> value;
@@ -96,9 +96,11 @@ template <typename T> struct model_type {
     typedef rl::atomic<T> atomic;
 };
 
+#ifdef MODEL_SLOTS
 template <> struct model_type<uintptr_t> {
     typedef model_slot atomic;
 };
+#endif
 
 #define COIR_ATOMIC(type) model_type<type>::atomic
 
@@ -141,6 +143,7 @@ static inline bool model_cas(rl::atomic<T> *p, T *expected, V v, rl::memory_orde
 
 #define coir_cas_relaxed(p, expected, v) MODEL_CAS(p, expected, v, relaxed)
 #define coir_cas_acquire(p, expected, v) MODEL_CAS(p, expected, v, acquire)
+#define coir_cas_release(p, expected, v) MODEL_CAS(p, expected, v, release)
 #define coir_cas_acq_rel(p, expected, v) MODEL_CAS(p, expected, v, acq_rel)
 #define coir_cas_seq_cst(p, expected, v) MODEL_CAS(p, expected, v, seq_cst)
 

@@ -26,6 +26,7 @@ MODELS = {
     'calm.h': ['calm'],
     'waiters.h': ['sync'],
     'waiters.c': ['sync'],
+    'mutex.c': ['sync'],
 }
 STEPS = {'idle': ['pass_on', 'look'], 'calm': ['attach', 'cancel']}
 
@@ -33,8 +34,8 @@ STEPS = {'idle': ['pass_on', 'look'], 'calm': ['attach', 'cancel']}
 WEAKER = {
     'load': {'acquire': [['relaxed']], 'seq_cst': [['relaxed', 'acquire']]},
     'store': {'release': [['relaxed']], 'seq_cst': [['relaxed', 'release']]},
-    'rmw': {'acquire': [['relaxed']], 'acq_rel': [['acquire'], ['release']],
-            'seq_cst': [['relaxed', 'acq_rel']]},
+    'rmw': {'acquire': [['relaxed']], 'release': [['relaxed']],
+            'acq_rel': [['acquire'], ['release']], 'seq_cst': [['relaxed', 'acq_rel']]},
 }
 
 OPERATION = re.compile(r'coir_(load|store|xchg|add|sub|or|cas)_(acquire|release|acq_rel|seq_cst)'
@@ -48,8 +49,8 @@ def mutants_of(header):
     code = re.sub(r'#ifndef COIR_MODEL.*?#endif', lambda part: '\n' * part.group().count('\n'),
                   open(os.path.join(RUNTIME, header)).read(), flags=re.S)
     for number, line in enumerate(code.split('\n'), 1):
-        if FUNCTION.match(line):
-            function = FUNCTION.match(line).group(1)
+        begun = FUNCTION.match(re.sub(r'__attribute__\(\(\w+\)\) ', '', line))
+        function = begun.group(1) if begun else function
         for found in OPERATION.finditer(line):
             kind, order, operand = found.groups()
             groups = WEAKER.get(kind, WEAKER['rmw'])[order] if kind else [['none']]

@@ -76,6 +76,7 @@ static void coir_unpark(struct coir_fiber *fiber)
 #define coir_deadlock_begin(wait, fiber, mutex) ((void)(wait))
 #define coir_deadlock_end(wait) ((void)(wait))
 #define coir_deadlock_check_owner(owner) ((void)(owner))
+#define coir_deadlock_is_wanted() false
 struct coir_deadlock_wait {};
 
 #include "waiters.c"
@@ -134,20 +135,27 @@ template <typename derived> struct tasks : rl::test_suite<derived, THREADS> {
     static void clear(struct coir_waiters *list) { list->first = list->last = NULL, list->count = 0; }
 };
 
-/* Two or three tasks lock; or the last, rather than lock, cancels the second. */
-template <bool fifo, bool cancels> struct mutex : tasks<mutex<fifo, cancels> > {
+/* Two or three tasks lock; or the last cancels the second, rather than lock, or tries to. */
+enum rest { LOCKS, CANCELS, TRIES };
+
+template <bool fifo, rest does> struct mutex : tasks<mutex<fifo, does> > {
     coir_mutex_state state;
     rl::var<int> guarded;
     int locked;
 
+    static void make(coir_mutex_state *state)
+    {
+        tasks<mutex>::clear(&state->lock);
+        tasks<mutex>::clear(&state->waiters);
+        state->owner.store(0, rl::mo_relaxed, $);
+        state->woken = NULL;
+        state->fifo = fifo;
+    }
+
     void before()
     {
         this->init();
-        this->clear(&state.lock);
-        this->clear(&state.waiters);
-        state.owner.store(NULL, rl::mo_relaxed, $);
-        state.woken = 0;
-        state.fifo = fifo;
+        make(&state);
         guarded($) = 0;
         locked = 0;
     }
@@ -156,11 +164,11 @@ template <bool fifo, bool cancels> struct mutex : tasks<mutex<fifo, cancels> > {
     {
         coir_mutex *mutex = (coir_mutex *)&state;
 
-        if (cancels && id == 2) {
+        if (does == CANCELS && id == 2) {
             this->cancel(1);
             return;
         }
-        if (coir_mutex_lock(mutex) < 0)
+        if ((does == TRIES && id == 2 ? coir_mutex_try_lock(mutex) : coir_mutex_lock(mutex)) < 0)
             return;
         guarded($) += 1;
         locked++;
@@ -170,8 +178,54 @@ template <bool fifo, bool cancels> struct mutex : tasks<mutex<fifo, cancels> > {
     void after()
     {
         this->finish();
-        RL_ASSERT(guarded($) == locked && locked >= 2 - cancels);
-        RL_ASSERT(!state.owner.load(rl::mo_relaxed, $) && !state.waiters.first && !state.woken);
+        RL_ASSERT(guarded($) == locked && locked >= 2 - (does == CANCELS));
+        RL_ASSERT(!coir_mutex_owner(&state) && !state.waiters.first && !state.woken);
+    }
+};
+
+/*
+ * The same, and the mutex is part of what it guards: the last that needs that, as it finds
+ * while it holds the mutex, destroys it.  Who is cancelled locks it all the same.
+ */
+template <bool fifo, rest does> struct last_user : tasks<last_user<fifo, does> > {
+    alignas(16) char memory[sizeof(coir_mutex_state)];
+    rl::var<int> users;
+
+    void before()
+    {
+        this->init();
+        mutex<fifo, does>::make(new (memory) coir_mutex_state);
+        users($) = THREADS - (does == CANCELS);
+    }
+
+    void destroy()
+    {
+        ((coir_mutex_state *)memory)->~coir_mutex_state();
+        memset(memory, 0xdd, sizeof memory);
+    }
+
+    void thread(unsigned id)
+    {
+        coir_mutex *mutex = (coir_mutex *)memory;
+        bool last;
+
+        if (does == CANCELS && id == 2) {
+            this->cancel(1);
+            return;
+        }
+        if (coir_mutex_lock(mutex) < 0)
+            coir_mutex_lock_always(mutex);
+        users($) -= 1;
+        last = users($) == 0;
+        coir_mutex_unlock(mutex);
+        if (last)
+            destroy();
+    }
+
+    void after()
+    {
+        this->finish();
+        RL_ASSERT(users($) == 0);
     }
 };
 
@@ -398,12 +452,21 @@ static int checks()
 {
     int failed = 0;
 
-    failed += model_check<mutex<false, false> >("a mutex that barges: one at a time, none is "
+    failed += model_check<mutex<false, LOCKS> >("a mutex that barges: one at a time, none is "
                                                 "forgotten", MODEL_PREEMPTIONS, 3);
-    failed += model_check<mutex<true, false> >("a mutex in order: the same", MODEL_PREEMPTIONS, 3);
-    failed += model_check<mutex<false, true> >("... and one that waits is cancelled",
+    failed += model_check<mutex<true, LOCKS> >("a mutex in order: the same",
                                                MODEL_PREEMPTIONS, 3);
-    failed += model_check<mutex<true, true> >("... in order", MODEL_PREEMPTIONS, 3);
+    failed += model_check<mutex<false, CANCELS> >("... and one that waits is cancelled",
+                                                  MODEL_PREEMPTIONS, 3);
+    failed += model_check<mutex<true, CANCELS> >("... in order", MODEL_PREEMPTIONS, 3);
+    failed += model_check<mutex<false, TRIES> >("... and one only tries", MODEL_PREEMPTIONS, 3);
+    failed += model_check<mutex<true, TRIES> >("... in order", MODEL_PREEMPTIONS, 3);
+    failed += model_check<last_user<false, LOCKS> >("a mutex that its last user destroys",
+                                                    MODEL_PREEMPTIONS, 3);
+    failed += model_check<last_user<true, LOCKS> >("... in order", MODEL_PREEMPTIONS, 3);
+    failed += model_check<last_user<false, CANCELS> >("... and one that waits is cancelled",
+                                                      MODEL_PREEMPTIONS, 3);
+    failed += model_check<last_user<true, CANCELS> >("... in order", MODEL_PREEMPTIONS, 3);
     failed += model_check<semaphore_model<false> >("a semaphore of one place: one at a time",
                                                    MODEL_PREEMPTIONS, 3);
     failed += model_check<semaphore_model<true> >("... and one that waits is cancelled",
