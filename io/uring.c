@@ -441,9 +441,6 @@ static int setup(struct ring *ring, struct coir_worker *worker)
     unsigned entries = ENTRIES;
     int rc;
 
-    /* The ring may be mapped where another run's was, in another thread, a moment
-       ago; ThreadSanitizer does not see the kernel between the two. */
-    coir_fence_seq_cst();
     while (entries > ENTRIES_LEAST && ring_bytes(entries) > each)
         entries /= 2;
     rc = try_all_sizes(ring, entries);
@@ -453,6 +450,10 @@ static int setup(struct ring *ring, struct coir_worker *worker)
         coir_sys_sleep(pause);
         rc = try_all_sizes(ring, entries);
     }
+
+    /* The ring may be mapped where another run's was, in another thread, until a moment
+       ago; ThreadSanitizer does not see the kernel between the two. */
+    coir_fence_seq_cst();
     return rc;
 }
 
