@@ -56,11 +56,12 @@ static int create_and_wait(struct measurement *m, int64_t *time)
 
 static int group_tells_of_failures(void)
 {
+    static int counts[100];
     coir_group group;
 
     coir_group_init(&group);
     for (int i = 0; i < 100; i++)
-        coir_group_create_task(&group, i < 99 ? add_one : fail, &i);
+        coir_group_create_task(&group, i < 99 ? add_one : fail, &counts[i]);
     return coir_group_wait(&group) == -EDOM ? 0 : -EIO;
 }
 
