@@ -25,7 +25,7 @@
  *   [P] the new epoch (release)  ->  the walk's look at the epoch, which comes before
  *       all its others (acquire): it sees the reason, or the waiter.
  *
- * Checked by  tests/model/calm.cpp (this file)
+ * Checked by  tests/model/calm.cpp (this file), tests/api/test_timeout.c
  */
 #ifndef COIR_RUNTIME_CALM_H
 #define COIR_RUNTIME_CALM_H

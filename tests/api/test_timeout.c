@@ -164,6 +164,53 @@ RunTest(timeout, does_not_cancel_tasks_that_are_not_waited_for)
     return 0;
 }
 
+struct asker {
+    int64_t when; /* the deadline of whoever waits for it */
+    int before, after;
+};
+
+/* With one worker nobody else runs between the yield's end and the last question. */
+static int ask_before_and_after(void *arg)
+{
+    struct asker *asker = arg;
+    asker->before = coir_yield();
+    spin_until(asker->when);
+    asker->after = coir_check();
+    return 0;
+}
+
+RunTestOn(1, timeout, is_found_by_a_child_that_had_asked_before_it_was_awaited)
+{
+    struct asker asker = { .when = coir_now() + COIR_MILLISECONDS(5) };
+    coir_task *child = coir_create_task(ask_before_and_after, &asker);
+    coir_timeout limit;
+    cr_assert_eq(coir_yield(), 0);
+    coir_timeout_begin_at(&limit, asker.when);
+    cr_assert_eq(coir_await(child), 0);
+    coir_timeout_end(&limit);
+    cr_assert_eq(asker.before, 0);
+    cr_assert_eq(asker.after, -ECANCELED);
+    return 0;
+}
+
+RunTestOn(1, timeout, is_found_by_a_member_that_had_asked_before_it_was_waited_for)
+{
+    struct asker asker = { .when = coir_now() + COIR_SECONDS(3600) };
+    coir_timeout limit;
+    coir_group group;
+    coir_timeout_begin_at(&limit, asker.when);
+    coir_group_init(&group);
+    cr_assert_eq(coir_group_create_task(&group, ask_before_and_after, &asker), 0);
+    cr_assert_eq(coir_yield(), 0);
+    asker.when = coir_now() + COIR_MILLISECONDS(5);
+    coir_timeout_reschedule(&limit, asker.when);
+    coir_group_wait(&group);
+    coir_timeout_end(&limit);
+    cr_assert_eq(asker.before, 0);
+    cr_assert_eq(asker.after, -ECANCELED);
+    return 0;
+}
+
 RunTest(timeout, can_be_begun_in_a_cancelled_task)
 {
     coir_timeout limit;

@@ -472,14 +472,14 @@ static int checks()
     failed += model_check<semaphore_model<true> >("... and one that waits is cancelled",
                                                   MODEL_PREEMPTIONS, 3);
     failed += model_check<queue<1, CONSUMES> >("a queue of one slot: each item to one of two",
-                                               MODEL_PREEMPTIONS, 2);
+                                               MODEL_PREEMPTIONS, 3);
     failed += model_check<queue<1, CANCELS_CONSUMER> >("... and who takes is cancelled",
                                                        MODEL_PREEMPTIONS, 3);
     failed += model_check<queue<1, CANCELS_PRODUCER> >("... and who puts is cancelled",
                                                        MODEL_PREEMPTIONS, 3);
     failed += model_check<queue<1, CLOSES> >("... and it is closed", MODEL_PREEMPTIONS, 3);
     failed += model_check<queue<0, CONSUMES> >("a rendezvous: each item to one of two",
-                                               MODEL_PREEMPTIONS, 2);
+                                               MODEL_PREEMPTIONS, 3);
     failed += model_check<queue<0, CANCELS_CONSUMER> >("... and who takes is cancelled",
                                                        MODEL_PREEMPTIONS, 3);
     failed += model_check<queue<0, CANCELS_PRODUCER> >("... and who puts is cancelled",
