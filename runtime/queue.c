@@ -10,7 +10,7 @@
  *
  * Checked by  tests/model/sync.cpp (this file), tests/api/test_queue.c
  */
-#include "queue.h"
+#include "coir/queue.h"
 
 #include <errno.h>
 #include <string.h>
@@ -23,6 +23,25 @@
 #include "sys.h"
 #endif
 #include "select.h"
+#include "waiters.h"
+
+struct coir_queue_state {
+    /* What every put and get changes: */
+    struct coir_lock lock;
+    bool closed;
+    size_t head, count;
+    size_t unfinished; /* put, and not done */
+    struct coir_waiters getters, putters; /* place: where the item goes, or comes from */
+
+    /* and looks at. */
+    char *items;       /* a ring of `slots` from `head` on; by priority a heap */
+    size_t slots, capacity, item_size;
+    size_t stride; /* from item to item */
+    uint32_t order;
+    coir_compare_fn *compare;
+    uint64_t sequence; /* of the items that were put: makes equal ones different */
+    struct coir_waiters joiners;
+};
 
 #define SLOTS_LEAST 16
 #define AT_ONCE 64 /* items that are copied under one lock */
@@ -162,7 +181,9 @@ static inline void fetch(struct coir_queue_state *queue, void *ret_item)
     }
 }
 
-/* The protocol. */
+/* The protocol.  With the lock held: do it, if that needs no waiting.  0, -EAGAIN, -EPIPE,
+   -ENOMEM.  ret_woken: one that waited and is to be woken once the lock is released; or
+   NULL. */
 
 static inline int give(struct coir_queue_state *queue, const void *item,
                        struct coir_waiter **ret_woken)

@@ -631,7 +631,7 @@ static inline struct coir_worker *commit_yield(struct coir_worker *worker)
     int64_t length = coir_runqueue_length_hint(q);
 
     if (__builtin_expect(length > (int64_t)q->mask || worker->runtime->migrate ||
-                             length >= coir_load_relaxed(&worker->keep), 0))
+                             length > coir_load_relaxed(&worker->keep), 0))
         return queue_again(worker);
     coir_runqueue_push(q, coir_item_of_fiber(worker->previous));
     return worker;

@@ -33,7 +33,7 @@ cancel
 waiters
 interrupt
 worker.c rescue tidy probe stall fork
-select.h mutex.h queue.h deadlock.h
+select.h mutex.h deadlock.h
 autopsy
 await
 deadlock
