@@ -22,7 +22,7 @@ import tempfile
 import threading
 import time
 
-PATIENCE = 15.0  # seconds without any progress before something counts as hanging
+PATIENCE = 60.0  # seconds without any progress before something counts as hanging
 
 
 class Failure(Exception):
