@@ -29,7 +29,7 @@ static inline struct coir_worker *coir_fiber_worker(const struct coir_fiber *fib
 
 static inline void coir_enter_steps(struct coir_fiber *fiber, int steps)
 {
-    struct coir_worker *worker = coir_load_relaxed(&fiber->worker);
+    struct coir_worker *worker = coir_fiber_worker(fiber);
 
     if (__builtin_expect(worker->ticks < steps || worker->runtime->migrate, 0))
         coir_take_steps(fiber, steps);

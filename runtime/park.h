@@ -30,7 +30,8 @@
  *   [U] unpark's compare-and-swap (release)  ->  park's, or its exchange
  *       (acquire): the waiter sees what was changed before it was unparked.
  *       Unpark always writes, also over NOTIFIED: a plain look would not order
- *       the change before the waiter's next look at it.
+ *       the change before the waiter's next look at it.  One that is found parked
+ *       needs no more than an acquire: the queue that it goes to releases.
  *   [V] park's compare-and-swap to PARKED (release)  ->  unpark's (acquire):
  *       whoever queues the fiber sees its registers.
  *

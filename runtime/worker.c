@@ -695,8 +695,8 @@ switch_to(struct coir_worker *worker, struct coir_fiber *next, enum coir_commit 
 }
 
 /* item: the oldest; 0: there is none. */
-static __attribute__((noinline)) struct coir_worker *
-switch_to_item(struct coir_worker *worker, coir_item item, enum coir_commit what)
+static __attribute__((noinline)) void switch_to_item(struct coir_worker *worker, coir_item item,
+                                                     enum coir_commit what)
 {
     struct coir_fiber *next = NULL;
 
@@ -708,27 +708,30 @@ switch_to_item(struct coir_worker *worker, coir_item item, enum coir_commit what
     /* A yield to nobody.  The scheduler would only find this fiber again. */
     if (next == &worker->scheduler && (next == worker->fiber ||
                                        (what == COIR_COMMIT_YIELD && !worker->runtime->migrate)))
-        return worker;
-    return switch_to(worker, next, what);
+        return;
+    switch_to(worker, next, what);
 }
 
-static __attribute__((noinline)) struct coir_worker *
-switch_away_after_tick(struct coir_worker *worker, enum coir_commit what)
+static __attribute__((noinline)) void switch_away_after_tick(struct coir_worker *worker,
+                                                             enum coir_commit what)
 {
     coir_worker_tick(worker);
-    return switch_to_item(worker, coir_runqueue_pop(&worker->queue), what);
+    switch_to_item(worker, coir_runqueue_pop(&worker->queue), what);
 }
 
-static inline struct coir_worker *switch_away(struct coir_worker *worker, enum coir_commit what)
+static inline void switch_away(struct coir_worker *worker, enum coir_commit what)
 {
     coir_item item;
 
-    if (__builtin_expect(--worker->ticks < 0, 0))
-        return switch_away_after_tick(worker, what);
+    if (__builtin_expect(--worker->ticks < 0, 0)) {
+        switch_away_after_tick(worker, what);
+        return;
+    }
     item = coir_runqueue_pop(&worker->queue);
     if (item & COIR_ITEM_FIBER)
-        return switch_to(worker, coir_item_fiber(item), what);
-    return switch_to_item(worker, item, what);
+        switch_to(worker, coir_item_fiber(item), what);
+    else
+        switch_to_item(worker, item, what);
 }
 
 void coir_worker_park(struct coir_worker *worker)
